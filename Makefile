@@ -1,0 +1,57 @@
+# Two commands do everything on a fresh machine: `make run` and `make test`.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SETUP := $(VENV)/.set-up
+DEV := $(VENV)/.set-up-dev
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+PROTOS := $(wildcard proto/rheostat/v1/*.proto)
+
+.PHONY: help run test check format generate bench clean
+
+help: ## Show what can be made
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+run: $(SETUP) ## Train on the embedded digits, with live progress
+	$(BIN)/rheostat run examples/digits.yaml
+	@echo
+	@echo "Next: make test, or start a daemon of your own with $(BIN)/rheostat serve"
+
+test: $(DEV) ## Run all tests
+	$(BIN)/python -m pytest
+	@echo
+	@echo "Next: make check, or make run"
+
+check: $(DEV) ## Lint, types, import contracts, generated code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py --check
+
+format: $(DEV) ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+generate: $(DEV) ## Regenerate gRPC code, JSON Schema and the tables in the docs
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py
+
+bench: $(DEV) ## Measure overhead and latency
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lr_latency
+
+clean: ## Remove what make has set up
+	rm -rf $(VENV) build dist
+
+$(SETUP): pyproject.toml constraints.txt
+	@echo "Setting up $(VENV) (PyTorch is large: a few minutes the first time) ..."
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --constraint constraints.txt torch torchvision
+	$(PIP) install --constraint constraints.txt --editable .
+	@touch $@
+
+$(DEV): $(SETUP)
+	@echo "Setting up the tools of the tests ..."
+	$(PIP) install --constraint constraints.txt --editable '.[dev]'
+	@touch $@

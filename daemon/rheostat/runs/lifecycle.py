@@ -1,0 +1,237 @@
+"""From queue to end: what happens to a run, step by step, as its trainer reports it."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+import structlog
+
+import rheostat.errors
+from rheostat.errors import InvalidRequest, RheostatError, Violation
+from rheostat.runs.link import LinkServer
+from rheostat.runs.live import LiveRun
+from rheostat.runs.messages import (
+    Applied,
+    Decided,
+    Failed,
+    Finished,
+    Paused,
+    Ready,
+    Refused,
+    Resumed,
+    StopCommand,
+    Telemetry,
+    ToDaemon,
+)
+from rheostat.runs.records import Failure, Phase
+from rheostat.runs.rows import follows, merge
+from rheostat.runs.store import Store
+from rheostat.runs.supervisor import Supervisor
+
+SAVE_ROWS_SECONDS = 1.0
+"""Time between two writes of step rows: one disk sync a second, however fast the steps."""
+_LAST_WORDS_SECONDS = 10.0
+
+log = structlog.get_logger()
+
+
+class Lifecycle:
+    """Moves runs through their phases and keeps the store in step.
+
+    One task per living run waits for its trainer's process; messages arrive in order on its
+    connection, and each is handled to the end before the next, so a decision is on disk before its
+    answer is passed on.
+    """
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        stored: Callable[..., Awaitable[Any]],
+        store: Store,
+        max_concurrent_runs: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self.runs: dict[str, LiveRun] = {}
+        """Runs of this daemon's life, by name."""
+        self._supervisor = supervisor
+        self._stored = stored
+        self._store = store
+        self._max_concurrent_runs = max_concurrent_runs
+        self._clock = clock
+        self._queue: deque[LiveRun] = deque()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._link = LinkServer(self.runs.get, self._handle)
+        self._saver: asyncio.Task[None] | None = None
+        self._is_draining = False
+
+    async def start(self) -> None:
+        """Listen for trainers, fail what died with the last daemon, and queue what had waited."""
+        await self._link.start()
+        for view in await self._stored(self._store.list_runs):
+            if view.phase is Phase.QUEUED:
+                self.enqueue(LiveRun(view))
+            elif not view.phase.is_final:
+                run = self.runs[view.name] = LiveRun(view)
+                text = f"the daemon ended while the run was {view.phase}; its trainer stopped too"
+                await self._end(run, Phase.FAILED, failure=Failure(message=text))
+        self._saver = asyncio.create_task(self._save_rows_forever(), name="row saver")
+
+    def enqueue(self, run: LiveRun) -> None:
+        """Put a run at the end of the queue."""
+        self.runs[run.view.name] = run
+        log.info("run.queued", run=run.view.name, principal=run.view.principal)
+        self._queue.append(run)
+        self._start_next()
+
+    async def forget_queued(self, run: LiveRun) -> None:
+        """End a run that never started."""
+        self._queue.remove(run)
+        await self._end(run, Phase.STOPPED)
+
+    async def drain(self, seconds: float) -> None:
+        """Ask every trainer to stop, wait for that, and kill those that do not."""
+        self._is_draining = True
+        for name in self._tasks:
+            self.runs[name].tell(StopCommand())
+        tasks = list(self._tasks.values())
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            if late:
+                log.warning("drain.killing", trainers=len(late))
+                for name in list(self._tasks):
+                    self._supervisor.kill(name)
+                await asyncio.wait(late)
+        if self._saver is not None:
+            self._saver.cancel()
+        await self._link.stop()
+
+    async def save_rows(self, run: LiveRun) -> None:
+        """Write the step rows that have gathered since the last time."""
+        rows, run.unsaved_rows = run.unsaved_rows, []
+        while rows:
+            count = next(
+                (
+                    index
+                    for index in range(1, len(rows))
+                    if not follows(rows[index], rows[index - 1])
+                ),
+                len(rows),
+            )
+            await self._stored(self._store.append_rows, run.view.name, merge(rows[:count]))
+            rows = rows[count:]
+
+    def _start_next(self) -> None:
+        while self._queue and len(self._tasks) < self._max_concurrent_runs:
+            if self._is_draining:
+                return
+            run = self._queue.popleft()
+            name = run.view.name
+            self._tasks[name] = asyncio.create_task(self._live(run), name=f"run {name}")
+
+    async def _live(self, run: LiveRun) -> None:
+        """See one run through, from its trainer's birth to its end."""
+        name = run.view.name
+        try:
+            run.update(phase=Phase.STARTING, started_at=self._clock())
+            pid = await self._supervisor.start(name, run.view.spec, self._link.path, run.token)
+            await self._save(run, pid=pid)
+            log.info("run.starting", run=name, pid=pid)
+            code = await self._supervisor.wait(name)
+            await self._link.is_drained(name, _LAST_WORDS_SECONDS)
+            if not run.is_ended_by_trainer:
+                failure = self._supervisor.post_mortem(name, code)
+                await self._end(run, Phase.FAILED, failure=failure)
+        except Exception as error:
+            log.exception("run.lost", run=name)
+            await self._end(run, Phase.FAILED, failure=Failure(message=f"the daemon: {error}"))
+        finally:
+            del self._tasks[name]
+            self._start_next()
+
+    async def _handle(self, run: LiveRun, message: ToDaemon) -> None:
+        match message:
+            case Telemetry():
+                if message.rows is not None:
+                    run.durations.observe_many(message.rows.duration)
+                    run.unsaved_rows.append(message.rows)
+                run.see(message.snapshot)
+            case Decided():
+                await self._write_down(run, message)
+            case Applied():
+                run.answer(message.command_id, message.decision)
+            case Refused():
+                run.answer(message.command_id, _error(message))
+            case Ready():
+                await self._ready(run, message)
+            case Paused():
+                await self._save(run, phase=Phase.PAUSED)
+            case Resumed():
+                await self._save(run, phase=Phase.RUNNING)
+            case Finished():
+                run.is_ended_by_trainer = True
+                phase = Phase.STOPPED if message.stopped else Phase.SUCCEEDED
+                await self._end(run, phase, result=message.result)
+            case Failed():
+                run.is_ended_by_trainer = True
+                await self._end(run, Phase.FAILED, failure=message.failure)
+
+    async def _ready(self, run: LiveRun, ready: Ready) -> None:
+        for warning in ready.warnings:
+            log.warning("run.warning", run=run.view.name, text=warning)
+        phase = run.view.phase if run.view.phase is Phase.STOPPING else Phase.RUNNING
+        await self._save(
+            run, phase=phase, steps=ready.steps, groups=ready.groups, device=ready.device
+        )
+        log.info("run.running", run=run.view.name, steps=ready.steps, device=ready.device)
+
+    async def _write_down(self, run: LiveRun, decided: Decided) -> None:
+        """Make decisions durable; only then do watchers and whoever asked hear of them."""
+        name = run.view.name
+        await self._stored(self._store.append_decisions, name, decided.decisions)
+        for one in decided.decisions:
+            run.changes[one.source] = run.changes.get(one.source, 0) + 1
+            log.info(
+                "learning_rate.changed",
+                run=name,
+                revision=one.revision,
+                applied_step=one.applied_step,
+                source=one.source,
+                verb=one.verb,
+                principal=one.principal,
+                reason=one.reason,
+                guardrails=list(one.guardrails),
+                groups={group.name: [group.old, group.new] for group in one.groups},
+            )
+        run.update(revision=decided.decisions[-1].revision)
+
+    async def _end(self, run: LiveRun, phase: Phase, **fields: object) -> None:
+        await self.save_rows(run)
+        await self._save(run, phase=phase, finished_at=self._clock(), pid=None, **fields)
+        run.end_pending()
+        failure = run.view.failure
+        log.info(
+            "run.ended", run=run.view.name, phase=phase, why=failure.message if failure else ""
+        )
+
+    async def _save(self, run: LiveRun, **fields: Any) -> None:
+        """Change a run's view in the store first, then in everybody's eyes."""
+        await self._stored(self._store.save_run, msgspec.structs.replace(run.view, **fields))
+        run.update(**fields)
+
+    async def _save_rows_forever(self) -> None:
+        while True:
+            await asyncio.sleep(SAVE_ROWS_SECONDS)
+            for run in list(self.runs.values()):
+                if run.unsaved_rows:
+                    await self.save_rows(run)
+
+
+def _error(refused: Refused) -> RheostatError:
+    """Rebuild the error that the trainer's steering raised."""
+    kind = getattr(rheostat.errors, refused.kind, RheostatError)
+    if issubclass(kind, InvalidRequest):
+        return kind(Violation(one.field, one.value, one.expected) for one in refused.violations)
+    error: RheostatError = kind(refused.message)
+    return error

@@ -1,0 +1,143 @@
+"""A run in the memory of the daemon: its newest view, and everyone who waits for news of it."""
+
+import asyncio
+import secrets
+from asyncio import Event, Future
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
+from rheostat.runs.histogram import Histogram
+from rheostat.runs.messages import ChangeCommand, Message
+from rheostat.runs.records import Phase, RunView, Snapshot, StepRows
+from rheostat.steering.records import Change, Decision
+from rheostat.steering.steering import MAX_PENDING_CHANGES
+
+
+class PendingChange:
+    """A change on its way to the trainer and back."""
+
+    def __init__(self, command_id: int, change: Change) -> None:
+        self.command_id = command_id
+        self.change = change
+        self.answer: Future[Decision] = asyncio.get_running_loop().create_future()
+        # Whoever did not wait never asks for the error; asyncio must not complain of that.
+        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+
+
+class LiveRun:
+    """One run of this daemon's life, from its creation until it is deleted.
+
+    Views and snapshots are replaced, never changed, so readers take what is there and need no
+    lock. Everything happens on the daemon's event loop.
+    """
+
+    def __init__(self, view: RunView) -> None:
+        self.view = view
+        self.token = secrets.token_urlsafe(32)
+        """What the trainer proves itself with."""
+        self.news = Event()
+        """Set at the next change, then replaced by a fresh one."""
+        self.durations = Histogram()
+        self.changes: dict[str, int] = {}
+        """Number of decisions by source."""
+        self.unsaved_rows: list[StepRows] = []
+        self.is_ended_by_trainer = False
+        """Whether the trainer said how the run ended."""
+        self._send: Callable[[Message], None] | None = None
+        self._outbox: list[Message] = []
+        self._pending: dict[int, PendingChange] = {}
+        self._phase_waiters: list[tuple[frozenset[Phase], Future[RunView]]] = []
+        self._next_command = 1
+
+    def update(self, **fields: Any) -> RunView:
+        """Replace fields of the view and wake everyone who waits for news."""
+        self.view = msgspec.structs.replace(self.view, **fields)
+        for wanted, waiter in self._phase_waiters:
+            if not waiter.done() and (self.view.phase in wanted or self.view.phase.is_final):
+                waiter.set_result(self.view)
+        self._phase_waiters = [one for one in self._phase_waiters if not one[1].done()]
+        self.news.set()
+        self.news = Event()
+        return self.view
+
+    def see(self, snapshot: Snapshot) -> None:
+        """Take the newest snapshot."""
+        self.update(snapshot=snapshot)
+
+    async def reach(self, *phases: Phase) -> RunView:
+        """Wait until the run is in one of some phases, or over."""
+        if self.view.phase in phases or self.view.phase.is_final:
+            return self.view
+        waiter: Future[RunView] = asyncio.get_running_loop().create_future()
+        self._phase_waiters.append((frozenset(phases), waiter))
+        return await waiter
+
+    def connect(self, send: Callable[[Message], None]) -> None:
+        """Take the trainer's connection and send what has waited for it."""
+        self._send = send
+        for message in self._outbox:
+            send(message)
+        self._outbox.clear()
+
+    def disconnect(self) -> None:
+        """Forget the trainer's connection."""
+        self._send = None
+
+    def tell(self, message: Message) -> None:
+        """Send a message to the trainer, as soon as it is there."""
+        if self._send is None:
+            self._outbox.append(message)
+        else:
+            self._send(message)
+
+    def ask(self, change: Change) -> PendingChange:
+        """Send a change to the trainer, or join the same request that is on its way."""
+        for pending in self._pending.values():
+            if pending.change.request_id == change.request_id:
+                if not is_same_request(pending.change, change):
+                    raise request_id_is_used(change.request_id)
+                return pending
+        if len(self._pending) >= MAX_PENDING_CHANGES:
+            raise ResourceExhausted(
+                f"{MAX_PENDING_CHANGES} changes of run {self.view.name} wait for their step already"
+            )
+        pending = PendingChange(self._next_command, change)
+        self._next_command += 1
+        self._pending[pending.command_id] = pending
+        self.tell(ChangeCommand(command_id=pending.command_id, change=change))
+        return pending
+
+    def answer(self, command_id: int, result: Decision | RheostatError) -> None:
+        """Give a change's answer to whoever waits for it."""
+        pending = self._pending.pop(command_id, None)
+        if pending is None or pending.answer.done():
+            return
+        if isinstance(result, Decision):
+            pending.answer.set_result(result)
+        else:
+            pending.answer.set_exception(result)
+
+    def end_pending(self) -> None:
+        """Refuse what the run did not live to apply."""
+        step = self.view.snapshot.step if self.view.snapshot else 0
+        name, phase = self.view.name, self.view.phase
+        for command_id in list(self._pending):
+            text = f"run {name} {phase} after {step} steps, before the change could be applied"
+            self.answer(command_id, FailedPrecondition(text))
+
+
+def is_same_request(first: Change, second: Change) -> bool:
+    """Whether two changes with one request_id ask for the same thing."""
+    wish = ("verb", "value", "steps", "groups", "at_step", "expires_after_steps")
+    return all(getattr(first, field) == getattr(second, field) for field in wish)
+
+
+def request_id_is_used(request_id: str) -> FailedPrecondition:
+    """Return the error for a request_id that came with another wish before."""
+    return FailedPrecondition(
+        f"request_id {request_id!r} was used for a different change of this run; "
+        "a new wish needs a new request_id"
+    )

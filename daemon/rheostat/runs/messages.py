@@ -1,0 +1,128 @@
+"""What daemon and trainer say to each other over their UNIX socket.
+
+Typed structs, msgpack-encoded, each behind a 4-byte length (`frames.py`). A message never answers
+another except where it carries a `command_id`. Times are seconds, steps count from 0.
+"""
+
+import msgspec
+
+from rheostat.runs.records import (
+    Failure,
+    FieldViolation,
+    GroupDescription,
+    Result,
+    Snapshot,
+    StepRows,
+)
+from rheostat.steering.records import Change, Decision
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The base of every message; the class name is its tag."""
+
+
+# --- daemon to trainer -------------------------------------------------------------------------
+
+
+class ChangeCommand(Message, frozen=True):
+    """Apply a change at the next boundary at or after its `at_step`, then send `Applied`."""
+
+    command_id: int
+    change: Change
+
+
+class PauseCommand(Message, frozen=True):
+    """Stop before the next step and wait."""
+
+
+class ResumeCommand(Message, frozen=True):
+    """Go on after a pause."""
+
+
+class StopCommand(Message, frozen=True):
+    """End the run at the next boundary, validated and saved as if that were its last step."""
+
+
+# --- trainer to daemon -------------------------------------------------------------------------
+
+
+class Hello(Message, frozen=True):
+    """First message of a connection: who I am."""
+
+    run: str
+    token: str
+    """The secret the daemon gave this trainer at its start."""
+    pid: int
+
+
+class Ready(Message, frozen=True):
+    """The model stands and the first step is about to run."""
+
+    steps: int
+    groups: tuple[GroupDescription, ...]
+    device: str
+    warnings: tuple[str, ...] = ()
+    """Sentences for the person who wrote the spec."""
+
+
+class Telemetry(Message, frozen=True):
+    """What happened since the last one: finished steps and the state after them."""
+
+    snapshot: Snapshot
+    rows: StepRows | None = None
+
+
+class Decided(Message, frozen=True):
+    """Decisions made at one boundary, in order; sent before the step that uses them runs."""
+
+    decisions: tuple[Decision, ...]
+
+
+class Applied(Message, frozen=True):
+    """The answer to a command that was carried out; its decision was sent just before."""
+
+    command_id: int
+    decision: Decision
+
+
+class Refused(Message, frozen=True):
+    """The answer to a command that was not carried out."""
+
+    command_id: int
+    kind: str
+    """Class name in `errors.py`."""
+    message: str
+    violations: tuple[FieldViolation, ...] = ()
+    """For InvalidRequest: what is wrong with which field."""
+
+
+class Paused(Message, frozen=True):
+    """The loop stands still before `step`."""
+
+    step: int
+
+
+class Resumed(Message, frozen=True):
+    """The loop goes on at `step`."""
+
+    step: int
+
+
+class Finished(Message, frozen=True):
+    """The run ended well; the trainer exits."""
+
+    result: Result
+    stopped: bool
+    """Whether a StopCommand ended it before its planned end."""
+
+
+class Failed(Message, frozen=True):
+    """The run ended badly; the trainer exits."""
+
+    failure: Failure
+
+
+ToTrainer = ChangeCommand | PauseCommand | ResumeCommand | StopCommand
+ToDaemon = (
+    Hello | Ready | Telemetry | Decided | Applied | Refused | Paused | Resumed | Finished | Failed
+)

@@ -1,0 +1,184 @@
+"""What the daemon knows of a run: its phase, its newest snapshot, its result."""
+
+from enum import StrEnum
+
+import msgspec
+
+from rheostat.steering.records import Decision, GroupState
+
+
+class Phase(StrEnum):
+    """Where a run stands in its life."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    PAUSED = "paused"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    STOPPED = "stopped"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing happens to the run any more."""
+        return self in {Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED}
+
+
+class GroupDescription(msgspec.Struct, frozen=True, kw_only=True):
+    """One param group as the trainer built it."""
+
+    name: str
+    tensors: int
+    """Number of parameter tensors."""
+    parameters: int
+    """Number of trainable scalars."""
+    lr: float | None
+    """The group's own LR; None where it uses the optimizer's times `lr_scale`."""
+    lr_scale: float
+    names: tuple[str, ...] = ()
+    """The parameters, by their names in the model."""
+
+
+class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
+    """The run at one step boundary: replaced as a whole, never changed."""
+
+    step: int
+    """Number of finished steps, and so the index of the step that uses these LRs next."""
+    revision: int
+    """Revision of the newest decision that these LRs contain."""
+    groups: tuple[GroupState, ...]
+    train_loss: float | None = None
+    """Loss of the last finished step."""
+    gradient_norm: float | None = None
+    """The newest measured total gradient norm, before clipping."""
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    validation_step: int | None = None
+    """Number of finished steps at the newest validation."""
+    samples: int = 0
+    """Training samples seen."""
+    steps_per_second: float | None = None
+    """Mean speed since the previous snapshot; None while paused or at the start."""
+    guardrail_interventions: dict[str, int] = {}
+    """Group-steps bent so far, by guardrail."""
+    policy_decisions: dict[str, dict[str, int]] = {}
+    """Answers so far, by policy and outcome: `changed`, `kept`, `failed`."""
+    policy_failures: dict[str, str] = {}
+    """What the newest failure said, by policy; only those that have failed."""
+    in_force: tuple[int, ...] = ()
+    """Revisions of the decisions that still act on some LR, oldest first."""
+
+
+class Result(msgspec.Struct, frozen=True, kw_only=True):
+    """How a run ended."""
+
+    steps: int
+    """Finished steps."""
+    train_loss: float | None = None
+    validation_loss: float | None = None
+    validation_accuracy: float | None = None
+    weights: str = ""
+    """Path of the final weights (safetensors); empty when none were written."""
+
+
+class FieldViolation(msgspec.Struct, frozen=True, kw_only=True):
+    """One mistake in a spec that only the trainer could see."""
+
+    field: str
+    value: str
+    expected: str
+
+
+class Failure(msgspec.Struct, frozen=True, kw_only=True):
+    """Why a run failed."""
+
+    message: str
+    """One line for a person."""
+    traceback: str = ""
+    """The trainer's traceback, or the end of its output when it died without one."""
+    violations: tuple[FieldViolation, ...] = ()
+    """What is wrong with the spec, when that is why."""
+
+
+class RunView(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything the daemon tells about a run."""
+
+    name: str
+    phase: Phase
+    spec: str
+    """The whole spec as JSON, defaults filled in."""
+    steps: int | None = None
+    """Planned optimizer steps; None until the trainer has counted them."""
+    groups: tuple[GroupDescription, ...] = ()
+    """Empty until the trainer has built the model."""
+    snapshot: Snapshot | None = None
+    """None until the first step boundary."""
+    revision: int = 0
+    result: Result | None = None
+    failure: Failure | None = None
+    principal: str = ""
+    """Who created it."""
+    created_at: float = 0.0
+    """Seconds since the epoch."""
+    started_at: float | None = None
+    finished_at: float | None = None
+    device: str = ""
+    """Where it trains, e.g. `cpu` or `cuda:0`; empty until the trainer says."""
+    pid: int | None = None
+    """Process id of its trainer while there is one."""
+
+
+class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a change."""
+
+    decision: Decision | None
+    """What was applied; None when the caller did not wait and it is still to come."""
+    request_id: str
+    """The key to ask again with."""
+
+
+class Explanation(msgspec.Struct, frozen=True, kw_only=True):
+    """How the present LRs of a run come about."""
+
+    run: str
+    step: int
+    """The step whose LRs are explained."""
+    revision: int
+    groups: tuple[GroupState, ...]
+    decisions: tuple[Decision, ...] = ()
+    """Those that still act on them, oldest first."""
+
+
+class StepRows(msgspec.Struct, frozen=True, kw_only=True):
+    """A batch of consecutive finished steps, column by column; what `runs export` reads.
+
+    Doubles are packed little-endian, one per step, so that a loss keeps every bit.
+    """
+
+    first_step: int
+    count: int
+    train_loss: bytes
+    learning_rate: dict[str, bytes]
+    """By group."""
+    duration: bytes
+    """Seconds from one step boundary to the next."""
+    momentum: dict[str, bytes] = {}
+    """By group; only where a schedule moves it."""
+    gradient_norm: dict[int, float] = {}
+    """By step, where it was measured."""
+    validation_loss: dict[int, float] = {}
+    """By number of finished steps."""
+    validation_accuracy: dict[int, float] = {}
+
+
+class WatchEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """One thing a watcher is told; exactly one field besides `run` is set."""
+
+    run: str
+    view: RunView | None = None
+    """First of all, and again at each change of phase."""
+    snapshot: Snapshot | None = None
+    """The newest state; a slow reader misses some, never the last."""
+    decision: Decision | None = None
+    """Every decision, in order, none left out."""

@@ -1,0 +1,42 @@
+"""Step rows on their way from many small messages into few large ones."""
+
+from collections.abc import Iterable, Sequence
+
+from rheostat.runs.records import StepRows
+
+
+def merge(batches: Sequence[StepRows]) -> StepRows:
+    """Join batches of the same run, in order, into one.
+
+    Batches without steps (a validation after the last one) add their other columns only.
+    """
+    stepped = [batch for batch in batches if batch.count] or list(batches[:1])
+    first = stepped[0]
+    return StepRows(
+        first_step=first.first_step,
+        count=sum(batch.count for batch in stepped),
+        train_loss=b"".join(batch.train_loss for batch in stepped),
+        learning_rate=_join(batch.learning_rate for batch in stepped),
+        duration=b"".join(batch.duration for batch in stepped),
+        momentum=_join(batch.momentum for batch in stepped),
+        gradient_norm=_union(batch.gradient_norm for batch in batches),
+        validation_loss=_union(batch.validation_loss for batch in batches),
+        validation_accuracy=_union(batch.validation_accuracy for batch in batches),
+    )
+
+
+def follows(batch: StepRows, last: StepRows) -> bool:
+    """Whether a batch continues another without a gap, so that both can be one."""
+    return not batch.count or not last.count or batch.first_step == last.first_step + last.count
+
+
+def _join(columns: Iterable[dict[str, bytes]]) -> dict[str, bytes]:
+    joined: dict[str, list[bytes]] = {}
+    for column in columns:
+        for name, values in column.items():
+            joined.setdefault(name, []).append(values)
+    return {name: b"".join(values) for name, values in joined.items()}
+
+
+def _union(columns: Iterable[dict[int, float]]) -> dict[int, float]:
+    return {key: value for column in columns for key, value in column.items()}

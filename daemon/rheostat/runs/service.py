@@ -1,0 +1,300 @@
+"""What the rest of the daemon asks of runs: the one face of this room."""
+
+import asyncio
+import shutil
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import ParamSpec, TypeVar
+
+import msgspec
+
+from rheostat.errors import FailedPrecondition, NotFound
+from rheostat.runs.histogram import Histogram
+from rheostat.runs.lifecycle import Lifecycle
+from rheostat.runs.live import LiveRun, request_id_is_used
+from rheostat.runs.messages import PauseCommand, ResumeCommand, StopCommand
+from rheostat.runs.records import (
+    ChangeResult,
+    Explanation,
+    Phase,
+    RunView,
+    StepRows,
+    WatchEvent,
+)
+from rheostat.runs.store import Store
+from rheostat.runs.supervisor import Supervisor
+from rheostat.spec.validation import load
+from rheostat.steering.records import Change, Decision, DecisionRecord
+from rheostat.steering.requests import check
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PAGE = 100
+
+
+class RunService:
+    """Creates, steers, shows and forgets runs. Every coroutine runs on the daemon's event loop."""
+
+    def __init__(
+        self,
+        store: Store,
+        supervisor: Supervisor,
+        *,
+        max_concurrent_runs: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._store = store
+        self._supervisor = supervisor
+        self._clock = clock
+        # One thread: the store is not made for more, and writes keep their order.
+        self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
+        self._lifecycle = Lifecycle(supervisor, self._stored, store, max_concurrent_runs, clock)
+
+    async def start(self) -> None:
+        """Begin to accept trainers, and settle what an earlier daemon left behind."""
+        await self._lifecycle.start()
+
+    async def drain(self, seconds: float) -> None:
+        """Stop every run at its next step boundary, wait for that, and close the store."""
+        await self._lifecycle.drain(seconds)
+        await self._stored(self._store.close)
+        self._store_thread.shutdown()
+
+    # --- what telemetry reads, without waiting -------------------------------------------------
+
+    def views(self) -> list[RunView]:
+        """Return the newest view of every run of this daemon's life."""
+        return [run.view for run in self._lifecycle.runs.values()]
+
+    @property
+    def durations(self) -> Mapping[str, Histogram]:
+        """Step durations, by run."""
+        return {name: run.durations for name, run in self._lifecycle.runs.items()}
+
+    @property
+    def changes(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of decisions, by run and by source."""
+        return {name: run.changes for name, run in self._lifecycle.runs.items()}
+
+    # --- runs ----------------------------------------------------------------------------------
+
+    async def create_run(self, spec: str, *, principal: str, request_id: str = "") -> RunView:
+        """Put a run into the queue, where it starts as soon as there is room.
+
+        Args:
+            spec: YAML or JSON text.
+            principal: who asks.
+            request_id: idempotency key: the same again returns the first run.
+
+        Raises:
+            InvalidSpec: with every mistake that can be seen without torch and the data.
+        """
+        parsed = load(spec)
+        view = RunView(
+            name=parsed.name,
+            phase=Phase.QUEUED,
+            spec=parsed.model_dump_json(),
+            principal=principal,
+            created_at=self._clock(),
+        )
+        created = await self._stored(self._store.create_run, view, request_id)
+        if created.phase is Phase.QUEUED and created.name not in self._lifecycle.runs:
+            self._lifecycle.enqueue(LiveRun(created))
+        return created
+
+    async def get_run(self, run: str) -> RunView:
+        """Return a run.
+
+        Raises:
+            NotFound: if there is none of that name.
+        """
+        live = self._lifecycle.runs.get(run)
+        if live is not None:
+            return live.view
+        view = await self._stored(self._store.get_run, run)
+        if view is None:
+            raise NotFound(f"no run is named {run!r}; `rheostat runs list` shows those there are")
+        return view
+
+    async def list_runs(self) -> list[RunView]:
+        """Return all runs, oldest first."""
+        runs = self._lifecycle.runs
+        stored = await self._stored(self._store.list_runs)
+        return [runs[view.name].view if view.name in runs else view for view in stored]
+
+    async def pause_run(self, run: str, *, principal: str) -> RunView:
+        """Let the run stand still before its next step; return once it does.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it is not training.
+        """
+        live = await self._living(run, Phase.RUNNING, Phase.PAUSED, to="be paused")
+        if live.view.phase is Phase.RUNNING:
+            live.tell(PauseCommand())
+        return await live.reach(Phase.PAUSED)
+
+    async def resume_run(self, run: str, *, principal: str) -> RunView:
+        """Let a paused run go on; return once it does.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it is not training.
+        """
+        live = await self._living(run, Phase.RUNNING, Phase.PAUSED, to="be resumed")
+        if live.view.phase is Phase.PAUSED:
+            live.tell(ResumeCommand())
+        return await live.reach(Phase.RUNNING)
+
+    async def stop_run(self, run: str, *, principal: str) -> RunView:
+        """Ask a run to end at its next step boundary, validated and saved; return at once.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it has ended.
+        """
+        live = await self._living(run, *(phase for phase in Phase if not phase.is_final), to="stop")
+        if live.view.phase is Phase.QUEUED:
+            await self._lifecycle.forget_queued(live)
+        elif live.view.phase is not Phase.STOPPING:
+            live.update(phase=Phase.STOPPING)
+            live.tell(StopCommand())
+        return live.view
+
+    async def delete_run(self, run: str, *, principal: str) -> None:
+        """Delete a run that has ended, with its history and its files.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it has not ended.
+        """
+        view = await self.get_run(run)
+        if not view.phase.is_final:
+            raise FailedPrecondition(f"run {run} is {view.phase}; stop it before you delete it")
+        await self._stored(self._store.delete_run, run)
+        self._lifecycle.runs.pop(run, None)
+        folder = self._supervisor.folder_of(run)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+
+    async def watch_run(
+        self, run: str, *, after_revision: int | None = None
+    ) -> AsyncIterator[WatchEvent]:
+        """Tell what happens to a run until it ends.
+
+        A view comes first, and again at each change of phase, the final one last. Every decision
+        after a revision (None: from now on) is told once, in order: they are read back from the
+        store, so a slow reader costs no memory. Of snapshots a slow reader gets the newest.
+        """
+        view = await self.get_run(run)
+        live = self._lifecycle.runs.get(run)
+        revision = view.revision if after_revision is None else after_revision
+        yield WatchEvent(run=run, view=view)
+        told_phase, told_snapshot = view.phase, None
+        while True:
+            news = live.news if live else None
+            view = live.view if live else view
+            while revision < view.revision:
+                for record in await self.list_decisions(run, after_revision=revision, limit=_PAGE):
+                    yield WatchEvent(run=run, decision=record.decision)
+                    revision = record.decision.revision
+            if view.snapshot is not None and view.snapshot is not told_snapshot:
+                told_snapshot = view.snapshot
+                yield WatchEvent(run=run, snapshot=told_snapshot)
+            if view.phase is not told_phase:
+                told_phase = view.phase
+                yield WatchEvent(run=run, view=view)
+            if view.phase.is_final or news is None:
+                return
+            await news.wait()
+
+    async def export_run(self, run: str) -> AsyncIterator[StepRows]:
+        """Return every finished step of a run, in order, in batches."""
+        await self.get_run(run)
+        live = self._lifecycle.runs.get(run)
+        if live is not None:
+            await self._lifecycle.save_rows(live)
+        last = -1
+        while batches := await self._stored(self._store.read_rows, run, last):
+            for batch in batches:
+                yield batch
+                last = batch.first_step + batch.count - 1
+
+    # --- learning rates ------------------------------------------------------------------------
+
+    async def change_learning_rate(
+        self, run: str, change: Change, *, wait: bool = True
+    ) -> ChangeResult:
+        """Change the LR of a run's groups at its next step boundary, or at the change's `at_step`.
+
+        With `wait` the answer comes when the change is applied and written down; a caller that
+        gives up leaves it on its way. The same `request_id` again gets the same answer.
+
+        Raises:
+            InvalidRequest: if it could never be satisfied.
+            NotFound, FailedPrecondition: if there is no such run, or it cannot be changed now.
+            RevisionConflict: if the run is not at `expected_revision`.
+            ResourceExhausted: if too many changes wait for their step.
+        """
+        view = await self.get_run(run)
+        names = [group.name for group in view.groups]
+        check(change, names or change.groups)
+        request_id = change.request_id or str(uuid.uuid4())
+        change = msgspec.structs.replace(change, request_id=request_id)
+        known = await self._stored(self._store.find_decision, run, request_id)
+        if known is not None:
+            if (known.verb, known.value) != (change.verb.value, change.value):
+                raise request_id_is_used(request_id)
+            return ChangeResult(decision=known, request_id=request_id)
+        steerable = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
+        live = await self._living(run, *steerable, to="have its LR changed")
+        pending = live.ask(change)
+        decision: Decision | None = None
+        if wait:
+            decision = await asyncio.shield(pending.answer)
+        return ChangeResult(decision=decision, request_id=request_id)
+
+    async def explain(self, run: str) -> Explanation:
+        """Say how the present LRs of a run come about.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it has not taken a step.
+        """
+        view = await self.get_run(run)
+        if view.snapshot is None:
+            raise FailedPrecondition(f"run {run} is {view.phase} and has no LR yet")
+        snapshot = view.snapshot
+        decisions = []
+        for revision in snapshot.in_force:
+            records = await self.list_decisions(run, after_revision=revision - 1, limit=1)
+            decisions += [record.decision for record in records]
+        return Explanation(
+            run=run,
+            step=snapshot.step,
+            revision=snapshot.revision,
+            groups=snapshot.groups,
+            decisions=tuple(decisions),
+        )
+
+    async def list_decisions(
+        self, run: str, *, after_revision: int = 0, limit: int = _PAGE
+    ) -> list[DecisionRecord]:
+        """Return a page of a run's history, oldest first.
+
+        Raises:
+            NotFound: if there is no such run.
+        """
+        await self.get_run(run)
+        return await self._stored(self._store.list_decisions, run, after_revision, limit)
+
+    async def _living(self, run: str, *phases: Phase, to: str) -> LiveRun:
+        """Return a run that is in one of some phases."""
+        view = await self.get_run(run)
+        live = self._lifecycle.runs.get(run)
+        if live is None or view.phase not in phases:
+            when = {Phase.QUEUED: "it has not started", Phase.STARTING: "it has not started"}
+            why = "it has ended" if view.phase.is_final else when.get(view.phase, "it is ending")
+            raise FailedPrecondition(f"run {run} is {view.phase}: {why}, so it cannot {to}")
+        return live
+
+    async def _stored(self, operation: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run a store operation on the store's thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._store_thread, lambda: operation(*args, **kwargs))

@@ -1,0 +1,10 @@
+"""What daemon and trainer must agree on before they can talk."""
+
+SPEC_FILE = "spec.json"
+"""In the run's folder: the whole spec, defaults filled in."""
+LOG_FILE = "trainer.log"
+"""In the run's folder: what the trainer prints."""
+LINK_VARIABLE = "RHEOSTAT_LINK"
+"""Environment variable with the path of the daemon's socket."""
+TOKEN_VARIABLE = "RHEOSTAT_LINK_TOKEN"
+"""Environment variable with the secret that opens it, made anew for each trainer."""

@@ -1,0 +1,240 @@
+"""What the daemon remembers: runs, their decisions and their step rows, in one SQLite file.
+
+A write is on the disk when the method returns; a process killed at any moment, or a power cut,
+loses nothing that was acknowledged. Every method blocks, some for as long as a disk needs, so the
+event loop calls them through an executor with one thread.
+"""
+
+import itertools
+import sqlite3
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from rheostat.errors import BrokenChain, NotFound
+from rheostat.runs import audit
+from rheostat.runs.database import Database
+from rheostat.runs.records import RunView, StepRows
+from rheostat.runs.rows import merge
+from rheostat.runs.schema import SCHEMA, SCHEMA_VERSION
+from rheostat.steering.records import Decision, DecisionRecord
+
+_MAX_NAME_LENGTH = 63
+"""Of a run's name, as of every name in a spec."""
+
+# A run's revision is that of its newest decision, and is kept nowhere else.
+_RUN_COLUMNS = tuple(field for field in RunView.__struct_fields__ if field != "revision")
+_JSON_COLUMNS = ("groups", "snapshot", "result", "failure")
+_SELECT_RUN = f"""
+SELECT {", ".join(_RUN_COLUMNS)},
+    (SELECT COALESCE(MAX(revision), 0) FROM decisions WHERE run = runs.name) AS revision
+FROM runs
+"""
+_INSERT_RUN = f"""
+INSERT INTO runs (request_id, {", ".join(_RUN_COLUMNS)})
+VALUES (:request_id, {", ".join(f":{column}" for column in _RUN_COLUMNS)})
+"""
+_UPDATE_RUN = f"""
+UPDATE runs SET {", ".join(f"{column} = :{column}" for column in _RUN_COLUMNS)} WHERE name = :name
+"""
+
+
+class Store:
+    """The daemon's memory. Every method may raise `StorageFailed`, which names the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or create it in a directory that exists."""
+        self._database = Database(path, schema=SCHEMA, version=SCHEMA_VERSION)
+
+    def create_run(self, view: RunView, request_id: str) -> RunView:
+        """Keep a new run, under the first free name of `name`, `name-2`, `name-3` and so on.
+
+        Args:
+            view: The run; its name is the one wished for.
+            request_id: Idempotency key; empty for none.
+
+        Returns:
+            The run as kept, or the one that an earlier call with this `request_id` made.
+        """
+        with self._database.transaction() as connection:
+            known = connection.execute(
+                f"{_SELECT_RUN} WHERE request_id = ?", (request_id,)
+            ).fetchone()
+            if known is not None:
+                return _view_of(known)
+            view = msgspec.structs.replace(view, name=_free_name(connection, view.name))
+            connection.execute(_INSERT_RUN, {**_row_of(view), "request_id": request_id or None})
+            return view
+
+    def save_run(self, view: RunView) -> None:
+        """Replace what is kept of a run; its revision is not taken from here.
+
+        Raises:
+            NotFound: It was never created, or deleted.
+        """
+        with self._database.transaction() as connection:
+            if connection.execute(_UPDATE_RUN, _row_of(view)).rowcount == 0:
+                raise NotFound(f"no run is named {view.name!r}")
+
+    def get_run(self, name: str) -> RunView | None:
+        """Return a run, None when there is none of that name."""
+        found = self._database.select(_view_of, f"{_SELECT_RUN} WHERE name = ?", name)
+        return found[0] if found else None
+
+    def list_runs(self) -> list[RunView]:
+        """Return all runs, oldest first."""
+        return self._database.select(_view_of, f"{_SELECT_RUN} ORDER BY ordinal")
+
+    def delete_run(self, name: str) -> None:
+        """Forget a run with its decisions and step rows; nothing happens where there is none."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM runs WHERE name = ?", (name,))
+
+    def append_decisions(self, run: str, decisions: Sequence[Decision]) -> list[DecisionRecord]:
+        """Add to a run's history, all or none, each chained to the one before.
+
+        Raises:
+            BrokenChain: A revision is not the one after the last; names both.
+            ValueError: A decision holds a number that is not finite.
+        """
+        records = []
+        with self._database.transaction() as connection:
+            last = connection.execute(
+                "SELECT revision, hash FROM decisions WHERE run = ? ORDER BY revision DESC LIMIT 1",
+                (run,),
+            ).fetchone()
+            revision, previous_hash = last or (0, audit.GENESIS)
+            for decision in decisions:
+                if decision.revision != revision + 1:
+                    raise BrokenChain(
+                        f"run {run}: decision {decision.revision} cannot follow {revision}"
+                    )
+                record = audit.chain(run, previous_hash, decision)
+                connection.execute(
+                    "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (
+                        run,
+                        decision.revision,
+                        decision.applied_step,
+                        decision.source,
+                        decision.request_id,
+                        decision.time,
+                        msgspec.json.encode(record).decode(),
+                        record.hash,
+                    ),
+                )
+                records.append(record)
+                revision, previous_hash = decision.revision, record.hash
+        return records
+
+    def list_decisions(
+        self, run: str, after_revision: int = 0, limit: int = 100
+    ) -> list[DecisionRecord]:
+        """Return the decisions after a revision, oldest first, at most `limit` of them."""
+        return self._database.select(
+            _record_of,
+            "SELECT record FROM decisions WHERE run = ? AND revision > ? ORDER BY revision LIMIT ?",
+            run,
+            after_revision,
+            limit,
+        )
+
+    def find_decision(self, run: str, request_id: str) -> Decision | None:
+        """Return what became of a request, None when nothing did yet."""
+        found = self._database.select(
+            _record_of,
+            "SELECT record FROM decisions WHERE run = ? AND request_id = ? AND request_id <> ''",
+            run,
+            request_id,
+        )
+        return found[0].decision if found else None
+
+    def count_decisions_by_source(self, run: str) -> dict[str, int]:
+        """Return how many decisions each source made."""
+        return dict(
+            self._database.select(
+                tuple, "SELECT source, COUNT(*) FROM decisions WHERE run = ? GROUP BY source", run
+            )
+        )
+
+    def append_rows(self, run: str, rows: StepRows) -> None:
+        """Keep a batch of finished steps; the same batch again replaces itself.
+
+        A batch without steps holds the validation after the last step: it joins the batch of that
+        step, and is dropped where no step was ever taken.
+        """
+        with self._database.transaction() as connection:
+            batch: StepRows | None = rows
+            if rows.count == 0:
+                newest = connection.execute(
+                    "SELECT batch FROM step_rows WHERE run = ? ORDER BY last_step DESC LIMIT 1",
+                    (run,),
+                ).fetchone()
+                batch = merge([_rows_of(newest), rows]) if newest else None
+            if batch is not None:
+                connection.execute(
+                    "INSERT OR REPLACE INTO step_rows VALUES (?, ?, ?)",
+                    (run, _last_step(batch), msgspec.msgpack.encode(batch)),
+                )
+
+    def read_rows(self, run: str, after_step: int = -1, limit_batches: int = 50) -> list[StepRows]:
+        """Return the batches that hold steps after a step, in step order.
+
+        To read on, ask again after the last step of the last batch.
+        """
+        return self._database.select(
+            _rows_of,
+            "SELECT batch FROM step_rows WHERE run = ? AND last_step > ? "
+            "ORDER BY last_step LIMIT ?",
+            run,
+            after_step,
+            limit_batches,
+        )
+
+    def close(self) -> None:
+        """Close the file; nothing else may be called after."""
+        self._database.close()
+
+
+def _row_of(view: RunView) -> dict[str, Any]:
+    row = {column: getattr(view, column) for column in _RUN_COLUMNS}
+    for column in _JSON_COLUMNS:
+        if row[column] is not None:
+            row[column] = msgspec.json.encode(row[column]).decode()
+    return row
+
+
+def _view_of(row: sqlite3.Row) -> RunView:
+    fields = dict(row)
+    for column in _JSON_COLUMNS:
+        if fields[column] is not None:
+            fields[column] = msgspec.json.decode(fields[column])
+    return msgspec.convert(fields, RunView)
+
+
+def _record_of(row: sqlite3.Row) -> DecisionRecord:
+    return msgspec.json.decode(row["record"], type=DecisionRecord)
+
+
+def _rows_of(row: sqlite3.Row) -> StepRows:
+    return msgspec.msgpack.decode(row["batch"], type=StepRows)
+
+
+def _free_name(connection: sqlite3.Connection, wish: str) -> str:
+    taken = "SELECT 1 FROM runs WHERE name = ?"
+    return next(
+        name for name in _names_like(wish) if connection.execute(taken, (name,)).fetchone() is None
+    )
+
+
+def _names_like(wish: str) -> Iterator[str]:
+    yield wish
+    for number in itertools.count(2):
+        suffix = f"-{number}"
+        yield wish[: _MAX_NAME_LENGTH - len(suffix)] + suffix
+
+
+def _last_step(rows: StepRows) -> int:
+    return rows.first_step + rows.count - 1

@@ -1,0 +1,185 @@
+"""The spec: what a run trains, with which LR policy, under which guardrails.
+
+A description of the job and nothing else; where things run and who may touch them is the daemon's
+business. Every model forbids unknown keys. `name` of model, data, optimizer, schedule and policy is
+a built-in, an installed entry point, or `package.module:attribute`; `args` keep the names that the
+library they come from gives them, and count in optimizer steps. Rules between fields stand in
+`rules.py`: a model cannot report them beside other mistakes.
+"""
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
+
+Args = dict[str, Any]
+Name = Annotated[str, Field(pattern=NAME_PATTERN, description="a DNS-like name")]
+
+
+class Section(BaseModel):
+    """The base of every part of a spec."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class ModelSpec(Section):
+    """What is trained."""
+
+    name: str = Field(
+        default="mlp",
+        description="mlp, lenet5, resnet18, torchvision:<builder>, an entry point of "
+        "rheostat.models, or package.module:factory",
+    )
+    args: Args = Field(default_factory=dict, description="keyword arguments of the factory")
+
+
+class DataSpec(Section):
+    """What it is trained on."""
+
+    name: str = Field(
+        default="digits",
+        description="digits, mnist, fashion_mnist, cifar10, image_folder, an entry point of "
+        "rheostat.datasets, or package.module:factory",
+    )
+    root: str | None = Field(
+        default=None, description="folder of the files; nothing is ever downloaded"
+    )
+    batch_size: int = Field(default=64, ge=1, description="samples of one optimizer step")
+    validation: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] | None = Field(
+        default=None,
+        description="share of the training set kept for validation (split by class, the same in "
+        "every run), or `test` for the set's own test split; by default what the set says",
+    )
+    args: Args = Field(default_factory=dict, description="keyword arguments of the data set")
+
+
+class OptimizerSpec(Section):
+    """Who applies the gradients."""
+
+    name: str = Field(default="AdamW", description="a class of torch.optim, or module:Class")
+    lr: float | None = Field(
+        default=None, gt=0, description="the LR that the schedule moves; the class's own by default"
+    )
+    args: Args = Field(default_factory=dict, description="its other keyword arguments")
+
+    @field_validator("args")
+    @classmethod
+    def _lr_has_its_own_key(cls, args: Args) -> Args:
+        if "lr" in args:
+            raise ValueError("the LR has a key of its own, optimizer.lr")
+        return args
+
+
+class GroupSpec(Section):
+    """A param group: the parameters whose name the regular expression finds.
+
+    Rules are tried in order and the first that matches takes the parameter; what none takes is the
+    group `default`.
+    """
+
+    name: Name
+    match: str = Field(description="regular expression, searched in the parameter's name")
+    lr: float | None = Field(default=None, gt=0, description="an LR of its own")
+    lr_scale: float = Field(default=1.0, gt=0, description="or a multiple of the schedule's")
+    args: Args = Field(
+        default_factory=dict, description="optimizer arguments of this group, e.g. weight_decay"
+    )
+
+    @field_validator("match")
+    @classmethod
+    def _match_compiles(cls, match: str) -> str:
+        try:
+            re.compile(match)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from error
+        return match
+
+
+class ScheduleSpec(Section):
+    """The LR as a function of the step, before anybody touches it."""
+
+    name: str = Field(
+        default="constant",
+        description="constant, warmup_cosine, StepLR, OneCycleLR, an entry point of "
+        "rheostat.schedules, or package.module:factory",
+    )
+    args: Args = Field(default_factory=dict)
+
+
+class PolicySpec(Section):
+    """A policy that runs inside the trainer and owns one factor per group."""
+
+    name: str = Field(
+        description="loss_spike, an entry point of rheostat.policies, or package.module:Class"
+    )
+    args: Args = Field(default_factory=dict)
+
+
+class GuardrailsSpec(Section):
+    """What may reach the optimizer, whoever asks."""
+
+    min_lr: float = Field(default=0.0, ge=0, description="smallest LR of any group")
+    max_lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="largest LR of any group; by default 100 times the highest LR that the "
+        "group's schedule reaches by itself",
+    )
+    max_ratio_per_step: float | None = Field(
+        default=None,
+        gt=1,
+        description="most that LR / schedule may grow or shrink from one step to the next, "
+        "as a factor; the schedule's own movement is never bent; unlimited by default",
+    )
+
+
+class TrainSpec(Section):
+    """How long and how."""
+
+    steps: int | None = Field(default=None, ge=1, description="optimizer steps")
+    epochs: float | None = Field(default=None, gt=0, description="or passes over the data")
+    seed: int = Field(default=0, ge=0, lt=2**63, description="two runs with one seed are identical")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        default="auto", description="auto takes CUDA, else MPS, else the CPU"
+    )
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16 is autocast; weights stay float32"
+    )
+    compile: bool = Field(default=False, description="compile the model with torch.compile")
+    grad_clip: float | None = Field(default=None, gt=0, description="largest total gradient norm")
+    accumulate: int = Field(
+        default=1, ge=1, description="micro-batches that one optimizer step is split into"
+    )
+    loss: str = Field(
+        default="cross_entropy",
+        description="a function of torch.nn.functional, or package.module:function, of "
+        "(outputs, targets)",
+    )
+    gradient_norm_every: int = Field(
+        default=50, ge=0, description="steps between two measured gradient norms; 0 is never"
+    )
+
+
+class EvaluateSpec(Section):
+    """When the validation set is looked at; at the end of the run always."""
+
+    every: int | None = Field(
+        default=None, ge=1, description="optimizer steps between two; by default one epoch"
+    )
+
+
+class Spec(Section):
+    """A whole run."""
+
+    name: Name = Field(default="run", description="what the run is called; made unique with -2, -3")
+    model: ModelSpec = Field(default_factory=ModelSpec)
+    data: DataSpec = Field(default_factory=DataSpec)
+    optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec)
+    groups: tuple[GroupSpec, ...] = ()
+    schedule: ScheduleSpec = Field(default_factory=ScheduleSpec)
+    policies: tuple[PolicySpec, ...] = ()
+    guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)
+    train: TrainSpec
+    evaluate: EvaluateSpec = Field(default_factory=EvaluateSpec)

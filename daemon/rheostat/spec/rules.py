@@ -1,0 +1,75 @@
+"""What must hold between fields: looked at in the document itself.
+
+Pydantic's own model validators run only on sections without any other mistake. These see every
+section, so that a spec with two mistakes is told of both at once; where a value is of a wrong type
+they leave it to the models.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeGuard
+
+from rheostat.errors import Violation
+from rheostat.spec.wording import written
+
+DEFAULT_GROUP = "default"
+"""Name of the group of all parameters that no rule matches."""
+
+
+def broken_rules(document: Mapping[str, Any]) -> Iterator[Violation]:
+    """Yield a violation for each rule between fields that the document breaks."""
+    yield from _length(document.get("train"))
+    yield from _groups(_mappings(document.get("groups")))
+    yield from _policies(_mappings(document.get("policies")))
+    yield from _bounds(document.get("guardrails"))
+
+
+def _length(train: Any) -> Iterator[Violation]:
+    if not isinstance(train, Mapping):
+        return
+    given = [key for key in ("steps", "epochs") if train.get(key) is not None]
+    if len(given) != 1:
+        value = " and ".join(f"{key}={written(train[key])}" for key in given)
+        yield Violation("train", value, "give the length of the run as either steps or epochs")
+
+
+def _groups(groups: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violation]:
+    names: list[Any] = []
+    for index, group in groups:
+        name = group.get("name")
+        if name == DEFAULT_GROUP:
+            expected = "another name; this is the group of what no rule matches"
+            yield Violation(f"groups[{index}].name", DEFAULT_GROUP, expected)
+        elif isinstance(name, str) and name in names:
+            yield Violation(f"groups[{index}].name", name, "a name that no other group has")
+        names.append(name)
+        if group.get("lr") is not None and group.get("lr_scale", 1) != 1:
+            value = written(group["lr_scale"])
+            yield Violation(f"groups[{index}].lr_scale", value, "either lr or lr_scale, not both")
+
+
+def _policies(policies: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violation]:
+    names: list[Any] = []
+    for index, policy in policies:
+        name = policy.get("name")
+        if isinstance(name, str) and name in names:
+            yield Violation(f"policies[{index}].name", name, "a policy that is not yet in the list")
+        names.append(name)
+
+
+def _bounds(guardrails: Any) -> Iterator[Violation]:
+    if not isinstance(guardrails, Mapping):
+        return
+    low, high = guardrails.get("min_lr", 0), guardrails.get("max_lr")
+    if _is_number(low) and _is_number(high) and low > high:
+        yield Violation("guardrails.min_lr", written(low), f"at most max_lr, which is {high}")
+
+
+def _mappings(entries: Any) -> list[tuple[int, Mapping[str, Any]]]:
+    """Return the well-formed entries of a list, each with its index."""
+    if not isinstance(entries, list):
+        return []
+    return [(index, entry) for index, entry in enumerate(entries) if isinstance(entry, Mapping)]
+
+
+def _is_number(value: Any) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)

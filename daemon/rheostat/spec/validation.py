@@ -1,0 +1,151 @@
+"""A document into a spec, or into everything that is wrong with it."""
+
+import json
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import ValidationError
+
+from rheostat.errors import InvalidSpec, Violation
+from rheostat.spec.building import POLICY, SCHEDULE, PluginKind, build_policy, build_schedule
+from rheostat.spec.loading import read_document
+from rheostat.spec.models import GroupSpec, OptimizerSpec, PolicySpec, ScheduleSpec, Section, Spec
+from rheostat.spec.rules import broken_rules
+from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
+from rheostat_policies import ScheduleRun
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+_UNKNOWN_STEPS = 2**63
+"""Stands for the length of a run counted in epochs: no bound relative to it can be broken."""
+
+
+def load(text: str, origin: str = "spec") -> Spec:
+    """Read a spec from YAML or JSON without importing anybody else's code.
+
+    Args:
+        text: the document.
+        origin: what the errors of a document that cannot be read call it.
+
+    Raises:
+        InvalidSpec: with every mistake that can be seen from here.
+    """
+    spec, violations = parse(read_document(text, origin))
+    if spec is None:
+        raise InvalidSpec(violations)
+    return spec
+
+
+def parse(
+    document: Mapping[str, Any], *, import_plugins: bool = False
+) -> tuple[Spec | None, list[Violation]]:
+    """Return the spec of a document, or None and everything that is wrong with it.
+
+    Args:
+        document: what `read_document` returned.
+        import_plugins: whether schedules and policies from elsewhere may be imported, to check
+            their arguments too. The daemon never does; the command line and the trainer may.
+    """
+    spec, violations = None, list(broken_rules(document))
+    try:
+        # Strict JSON is what a spec can say: `true` is no number and "8" is no batch size.
+        spec = Spec.model_validate_json(json.dumps(document), strict=True)
+    except ValidationError as failure:
+        errors = failure.errors(include_url=False)
+        unknown = [error for error in errors if error["type"] == "extra_forbidden"]
+        known = [error for error in errors if error["type"] != "extra_forbidden"]
+        violations += [_unknown_key(error["loc"], error["input"]) for error in unknown]
+        violations += violations_of(known, document)
+    violations += _schedule_violations(document, import_plugins)
+    violations += _policy_violations(document, import_plugins)
+    return (None if violations else spec), violations
+
+
+def _unknown_key(loc: tuple[str | int, ...], value: Any) -> Violation:
+    section: Any = Spec
+    for part in loc[:-1]:
+        if isinstance(part, str):
+            annotation = section.model_fields[part].annotation
+            section = next(iter(get_args(annotation)), annotation)  # of a tuple, its items
+    hint = did_you_mean(str(loc[-1]), section.model_fields)
+    return Violation(field_path(loc), written(value), f"unknown key, {hint}")
+
+
+def _schedule_violations(document: Mapping[str, Any], import_plugins: bool) -> Iterator[Violation]:
+    """Yield what is wrong with the schedule's name and arguments, if its section is well-formed.
+
+    Somebody else's schedule is not called: it may count on the data's true number of steps, which
+    only the trainer knows.
+    """
+    spec = _section(ScheduleSpec, document.get("schedule", {}))
+    if spec is None:
+        return
+    found = list(_plugin_violations(SCHEDULE, spec, "schedule", import_plugins))
+    yield from found
+    if found or spec.name not in SCHEDULE.builtins:
+        return
+    for run in _schedule_runs(document):
+        try:
+            build_schedule(spec, run)
+        except InvalidSpec as error:
+            yield from error.violations
+            return
+
+
+def _policy_violations(document: Mapping[str, Any], import_plugins: bool) -> Iterator[Violation]:
+    """Yield what is wrong with the names and arguments of the well-formed policies."""
+    for index, entry in enumerate(_entries(document, "policies")):
+        spec, path = _section(PolicySpec, entry), f"policies[{index}]"
+        if spec is None:
+            continue
+        found = list(_plugin_violations(POLICY, spec, path, import_plugins))
+        yield from found
+        if found or not (import_plugins or spec.name in POLICY.builtins):
+            continue
+        try:
+            build_policy(spec, path=path)
+        except InvalidSpec as error:
+            yield from error.violations
+
+
+def _plugin_violations(
+    kind: PluginKind[Any], spec: ScheduleSpec | PolicySpec, path: str, import_plugins: bool
+) -> Iterator[Violation]:
+    try:
+        kind.check_name(spec.name, path)
+        if import_plugins or spec.name in kind.builtins:
+            kind.check_args(kind.find(spec.name, path), spec.args, path)
+    except InvalidSpec as error:
+        yield from error.violations
+
+
+def _schedule_runs(document: Mapping[str, Any]) -> Iterator[ScheduleRun]:
+    """Yield what the schedule will be made for, as far as the document tells.
+
+    What it does not tell is as large as can be, so that no bound relative to it is broken.
+    """
+    train = document.get("train")
+    steps = train.get("steps") if isinstance(train, Mapping) else None
+    if not isinstance(steps, int) or steps < 1:
+        steps = _UNKNOWN_STEPS
+    optimizer = _section(OptimizerSpec, document.get("optimizer", {}))
+    lr = optimizer.lr if optimizer else None
+    yield ScheduleRun(lr=math.inf if lr is None else lr, steps=steps, steps_per_epoch=steps)
+    for entry in _entries(document, "groups"):
+        group = _section(GroupSpec, entry)
+        if group is not None and group.lr is not None:
+            yield ScheduleRun(lr=group.lr, steps=steps, steps_per_epoch=steps, lr_is_own=True)
+
+
+def _entries(document: Mapping[str, Any], key: str) -> list[Any]:
+    entries = document.get(key)
+    return entries if isinstance(entries, list) else []
+
+
+def _section(model: type[SectionT], value: Any) -> SectionT | None:
+    """Return one section by itself, or None if it is not well-formed."""
+    try:
+        return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return None

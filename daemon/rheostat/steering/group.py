@@ -1,0 +1,132 @@
+"""One param group's LR: its components and how they compose."""
+
+import math
+
+from rheostat.steering.guardrails import Guardrails
+from rheostat.steering.motion import Motion
+from rheostat.steering.operator import Operator
+from rheostat.steering.records import GroupChange, GroupState
+from rheostat_policies import Curve
+
+
+class Group:
+    """The composition law for one group.
+
+    `gain` caches the product of factors and operator, which almost never moves: a plain step costs
+    the schedule, one multiplication and one comparison.
+    """
+
+    __slots__ = (
+        "_previous",
+        "_previous_base",
+        "base",
+        "curve",
+        "factor_motions",
+        "factor_revisions",
+        "factors",
+        "gain",
+        "guardrails",
+        "is_moving",
+        "learning_rate",
+        "lr_scale",
+        "momentum",
+        "name",
+        "operator",
+        "touched",
+    )
+
+    def __init__(
+        self, name: str, curve: Curve, lr_scale: float, guardrails: Guardrails, policies: list[str]
+    ) -> None:
+        self.name = name
+        self.curve = curve
+        self.lr_scale = lr_scale
+        self.guardrails = guardrails
+        self.factors = dict.fromkeys(policies, 1.0)
+        self.factor_motions: dict[str, Motion] = {}
+        self.factor_revisions: dict[str, int] = {}
+        self.operator = Operator()
+        self.gain = 1.0
+        self.is_moving = False
+        self.base = math.nan
+        self.learning_rate = math.nan
+        self.momentum: float | None = None
+        self.touched: tuple[str, ...] = ()
+        self._previous = math.nan
+        self._previous_base = math.nan
+
+    def base_at(self, step: int) -> float:
+        """Return the schedule's LR at any step, with the group's `lr_scale`."""
+        return self.curve.learning_rate(step) * self.lr_scale
+
+    def begin(self, step: int) -> None:
+        """Go to a step: remember what the optimizer has, then compose what it gets next."""
+        self._previous = self.learning_rate
+        self._previous_base = self.base
+        self.base = self.curve.learning_rate(step) * self.lr_scale
+        if self.curve.momentum is not None:
+            self.momentum = self.curve.momentum(step)
+        if self.is_moving:
+            self.move_to(step)
+        self.compose()
+
+    def compose(self) -> None:
+        """Compose the LR of the step begun; as often as something changes at its boundary."""
+        hold = self.operator.hold
+        wanted = self.base * self.gain if hold is None else hold.value
+        guardrails = self.guardrails
+        # NaN fails the comparison and so takes the long way too.
+        if guardrails.max_ratio_per_step is None and (
+            guardrails.min_lr <= wanted <= guardrails.max_lr < math.inf
+        ):
+            self.learning_rate = wanted
+            self.touched = ()
+        else:
+            self.learning_rate, self.touched = guardrails.apply(
+                wanted, self.base, self._previous, self._previous_base, hold is not None
+            )
+
+    def move_to(self, step: int) -> None:
+        """Bring factors and operator to a step and multiply them into the gain."""
+        for policy, motion in list(self.factor_motions.items()):
+            self.factors[policy] = motion.at(step)
+            if motion.is_over(step):
+                del self.factor_motions[policy]
+        if self.operator.is_moving:
+            self.operator.move_to(step)
+        self.gain = math.prod(self.factors.values()) * self.operator.value
+        self.is_moving = bool(self.factor_motions) or self.operator.is_moving
+
+    def aim(self, policy: str, factor: float, steps: int, step: int, revision: int) -> None:
+        """Send a policy's factor to a new value."""
+        self.factor_motions[policy] = Motion(self.factors[policy], factor, step, steps)
+        self.factor_revisions[policy] = revision
+        self.move_to(step)
+
+    def state(self) -> GroupState:
+        """Return every component at the step begun."""
+        hold = self.operator.hold
+        return GroupState(
+            name=self.name,
+            learning_rate=self.learning_rate,
+            base=self.base,
+            factors=dict(self.factors),
+            operator=self.operator.value,
+            hold=None if hold is None else hold.value,
+            guardrails=self.touched,
+            momentum=self.momentum,
+        )
+
+    def change_from(self, old: float) -> GroupChange:
+        """Describe the way from an old LR to the present one."""
+        hold = self.operator.hold
+        return GroupChange(
+            name=self.name,
+            old=old,
+            new=self.learning_rate,
+            base=self.base,
+            factors=dict(self.factors),
+            operator=self.operator.value,
+            hold=None if hold is None else hold.value,
+            guardrails=self.touched,
+        )

@@ -1,0 +1,293 @@
+"""A run's LR steering: at each step boundary, what the optimizer gets next, and why."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+
+import msgspec
+
+from rheostat.errors import (
+    FailedPrecondition,
+    ResourceExhausted,
+    RevisionConflict,
+    RheostatError,
+)
+from rheostat.steering.group import Group
+from rheostat.steering.motion import Motion
+from rheostat.steering.operator import Hold, Term
+from rheostat.steering.policies import AttachedPolicy, Wish
+from rheostat.steering.records import Change, Decision, GroupState, Verb
+from rheostat.steering.requests import check
+from rheostat_policies import Observation
+
+MAX_PENDING_CHANGES = 1000
+_NEVER = math.inf
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one change."""
+
+    ticket: int
+    """The number it was submitted under."""
+    result: Decision | RheostatError
+
+
+class Steering:
+    """The one place where an LR is decided.
+
+    Call `advance` once before every optimizer step, then `submit` for each change that has arrived;
+    `learning_rates` then holds what to write. Data of step k and requests that arrive during it act
+    at step k + 1.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Group],
+        policies: Sequence[AttachedPolicy],
+        clock: Callable[[], float],
+    ) -> None:
+        self.groups = tuple(groups)
+        self.policies = tuple(policies)
+        self.step = -1
+        """Index of the step whose LRs are decided; -1 before the first."""
+        self.revision = 0
+        self.learning_rates: list[float] = [math.nan] * len(self.groups)
+        """LR of each group at `step`, in the order of the groups."""
+        self.interventions: dict[str, int] = {}
+        """Group-steps that each guardrail has bent."""
+        self._names = tuple(group.name for group in self.groups)
+        self._clock = clock
+        self._pending: list[tuple[int, int, Change]] = []
+        self._next_expiry: float = _NEVER
+        self._decisions: list[Decision] = []
+        self._outcomes: list[Outcome] = []
+        self._touched_before: tuple[tuple[str, ...], ...] = ((),) * len(self.groups)
+
+    def advance(self, step: int, observation: Observation | None) -> None:
+        """Begin a step: move schedules and ramps, ask the policies, carry out what is due.
+
+        Args:
+            step: index of the optimizer step about to run.
+            observation: the data of the step before; None when there is none.
+        """
+        self.step = step
+        for index, group in enumerate(self.groups):
+            for rule in group.touched:
+                self.interventions[rule] = self.interventions.get(rule, 0) + 1
+            group.begin(step)
+            if not math.isfinite(self.learning_rates[index]):
+                self.learning_rates[index] = group.learning_rate
+        if observation is not None:
+            for policy in self.policies:
+                if (wish := policy.ask(observation, self)) is not None:
+                    self._follow(policy.name, wish)
+        if step >= self._next_expiry:
+            self._expire()
+        while self._pending and self._pending[0][0] <= step:
+            _, ticket, change = heappop(self._pending)
+            self._outcomes.append(Outcome(ticket, self._attempt(change)))
+
+    def submit(self, ticket: int, change: Change) -> None:
+        """Carry out a change at the step begun, or keep it until its `at_step`.
+
+        The outcome comes with `settle` of the step that it acts on.
+        """
+        result = self._refusal(change)
+        if result is None and change.at_step is not None and change.at_step > self.step:
+            heappush(self._pending, (change.at_step, ticket, change))
+            return
+        self._outcomes.append(Outcome(ticket, result or self._attempt(change)))
+
+    def settle(self) -> tuple[list[Decision], list[Outcome]]:
+        """End the boundary: fix the LRs of the step and return what was decided since the last."""
+        touched = tuple([group.touched for group in self.groups])
+        if touched != self._touched_before:
+            if not self._decisions:
+                self._record_guardrails(touched)
+            self._touched_before = touched
+        self.learning_rates = [group.learning_rate for group in self.groups]
+        decisions, outcomes = self._decisions, self._outcomes
+        if decisions or outcomes:
+            self._decisions, self._outcomes = [], []
+        return decisions, outcomes
+
+    def states(self) -> tuple[GroupState, ...]:
+        """Return the components of every group's LR at the step begun."""
+        return tuple(group.state() for group in self.groups)
+
+    def factors(self, policy: str) -> dict[str, float]:
+        """Return one policy's factor by group."""
+        return {group.name: group.factors[policy] for group in self.groups}
+
+    def revisions_in_force(self) -> tuple[int, ...]:
+        """Return the decisions that still act on some group's LR, oldest first."""
+        acting: set[int] = set()
+        for group in self.groups:
+            acting |= group.operator.revisions()
+            acting |= {
+                revision
+                for policy, revision in group.factor_revisions.items()
+                if group.factors[policy] != 1.0
+            }
+        return tuple(sorted(acting))
+
+    def _refusal(self, change: Change) -> RheostatError | None:
+        try:
+            check(change, self._names)
+        except RheostatError as error:
+            return error
+        expected = change.expected_revision
+        if expected is not None and expected != self.revision:
+            return RevisionConflict(
+                f"the run is at revision {self.revision}, not {expected}: somebody changed it "
+                "since you looked; look again and decide anew"
+            )
+        if len(self._pending) >= MAX_PENDING_CHANGES:
+            return ResourceExhausted(f"{MAX_PENDING_CHANGES} changes wait for their step already")
+        return None
+
+    def _attempt(self, change: Change) -> Decision | RheostatError:
+        groups = [
+            group for group in self.groups if not change.groups or group.name in change.groups
+        ]
+        revision = self.revision + 1
+        try:
+            steps = [self._step_of(change, group, revision) for group in groups]
+        except RheostatError as error:
+            return error
+        for group, apply in zip(groups, steps, strict=True):
+            apply()
+            group.move_to(self.step)
+            group.compose()
+        self._schedule_expiry()
+        return self._record(
+            groups,
+            Decision(
+                revision=revision,
+                applied_step=self.step,
+                source="operator",
+                groups=(),
+                verb=change.verb.value,
+                value=change.value,
+                principal=change.principal,
+                reason=change.reason,
+                request_id=change.request_id,
+            ),
+        )
+
+    def _step_of(self, change: Change, group: Group, revision: int) -> Callable[[], None]:
+        """Prepare what a change does to one group, so that it happens to all groups or to none."""
+        step, operator = self.step, group.operator
+        lasts = change.expires_after_steps
+        expires_at = None if lasts is None else step + lasts
+        if change.verb is Verb.RELEASE:
+            return lambda: operator.release(step)
+        value = change.value
+        assert value is not None
+        if change.verb is Verb.HOLD:
+            hold = Hold(value=value, revision=revision, expires_at=expires_at)
+            return lambda: setattr(operator, "hold", hold)
+        if change.verb is Verb.SCALE:
+            motion = Motion(value, value, step, 1)
+        elif change.verb is Verb.SET:
+            ratio = value / self._reachable(group, step, "set")
+            motion = Motion(ratio, ratio, step, 1)
+        else:
+            steps = change.steps or 1
+            motion = Motion(
+                1.0, value / self._reachable(group, step + steps - 1, "ramp"), step, steps
+            )
+        term = Term(verb=change.verb, motion=motion, revision=revision, expires_at=expires_at)
+        return lambda: operator.add(term, step)
+
+    def _reachable(self, group: Group, step: int, verb: str) -> float:
+        """Return the LR a group would have at a step with today's gain and no hold."""
+        if not group.gain > 0:
+            raise FailedPrecondition(
+                f"group {group.name} was scaled to 0, and no {verb} can lead away from there: "
+                "release it first"
+            )
+        reachable = group.base_at(step) * group.gain
+        if not reachable > 0:
+            raise FailedPrecondition(
+                f"the schedule gives group {group.name} an LR of {reachable:g} at step {step}, "
+                f"which no {verb} can move: use hold, or ask for another step with at_step"
+            )
+        return reachable
+
+    def _follow(self, policy: str, wish: Wish) -> None:
+        revision = self.revision + 1
+        groups = [group for group in self.groups if group.name in wish.factors]
+        for group in groups:
+            group.aim(policy, wish.factors[group.name], wish.ramp_steps, self.step, revision)
+            group.compose()
+        values = set(wish.factors.values())
+        self._record(
+            groups,
+            Decision(
+                revision=revision,
+                applied_step=self.step,
+                source=f"policy:{policy}",
+                groups=(),
+                value=values.pop() if len(values) == 1 else None,
+                reason=wish.reason,
+            ),
+        )
+
+    def _expire(self) -> None:
+        for group in self.groups:
+            for wish in group.operator.expire(self.step):
+                group.move_to(self.step)
+                group.compose()
+                verb = wish.verb.value if isinstance(wish, Term) else Verb.HOLD.value
+                reason = f"the {verb} of revision {wish.revision} has expired"
+                self._record(
+                    [group],
+                    Decision(
+                        revision=self.revision + 1,
+                        applied_step=self.step,
+                        source="expiry",
+                        groups=(),
+                        verb=verb,
+                        reason=reason,
+                    ),
+                )
+        self._schedule_expiry()
+
+    def _schedule_expiry(self) -> None:
+        expiries = [group.operator.next_expiry() for group in self.groups]
+        self._next_expiry = min((step for step in expiries if step is not None), default=_NEVER)
+
+    def _record_guardrails(self, touched: tuple[tuple[str, ...], ...]) -> None:
+        """Record that a guardrail began or ceased to bend an LR that nobody else changed."""
+        changed = [
+            group
+            for group, before in zip(self.groups, self._touched_before, strict=True)
+            if group.touched != before
+        ]
+        acting = sorted({rule for rules in touched for rule in rules})
+        reason = f"bent by {', '.join(acting)}" if acting else "no guardrail binds any more"
+        self._record(
+            changed,
+            Decision(
+                revision=self.revision + 1,
+                applied_step=self.step,
+                source="guardrail",
+                groups=(),
+                reason=reason,
+            ),
+        )
+
+    def _record(self, groups: Sequence[Group], decision: Decision) -> Decision:
+        """Number, date and complete a decision, and take its LRs as the new old ones."""
+        changes = []
+        for index, group in enumerate(self.groups):
+            if group in groups:
+                changes.append(group.change_from(self.learning_rates[index]))
+                self.learning_rates[index] = group.learning_rate
+        decision = msgspec.structs.replace(decision, groups=tuple(changes), time=self._clock())
+        self.revision = decision.revision
+        self._decisions.append(decision)
+        return decision

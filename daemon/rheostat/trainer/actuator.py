@@ -1,0 +1,65 @@
+"""The hand on the optimizer: the only code that writes an LR or a momentum."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.optim import Optimizer
+
+
+class Actuator:
+    """Writes LRs and momenta into an optimizer's groups, only where they changed.
+
+    Each group keeps its LR in the carrier that its kernels want: a float, or a tensor of its own
+    that is filled in place where a captured or fused CUDA kernel reads it by address. A shadow on
+    the host remembers what was written, so that nothing is ever read back from the device.
+    """
+
+    def __init__(self, optimizer: Optimizer) -> None:
+        self._groups: list[dict[str, Any]] = optimizer.param_groups
+        self._written = [math.nan] * len(self._groups)
+        self._written_momenta = [math.nan] * len(self._groups)
+        for group in self._groups:
+            if _wants_tensor(group):
+                device = group["params"][0].device
+                # A clone each: one tensor passed to the constructor is shared by all groups.
+                group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)
+
+    def write(self, learning_rates: Sequence[float]) -> None:
+        """Make these the LRs of the next optimizer step, one per group in order."""
+        written = self._written
+        for index, lr in enumerate(learning_rates):
+            if lr != written[index]:
+                written[index] = lr
+                carrier = self._groups[index]["lr"]
+                if isinstance(carrier, Tensor):
+                    carrier.fill_(lr)
+                else:
+                    self._groups[index]["lr"] = lr
+
+    def write_momenta(self, momenta: Sequence[float | None]) -> None:
+        """Make these the momenta (or beta1) of the next step; None leaves a group's alone."""
+        for index, momentum in enumerate(momenta):
+            if momentum is None or momentum == self._written_momenta[index]:
+                continue
+            self._written_momenta[index] = momentum
+            group = self._groups[index]
+            if "betas" in group:
+                group["betas"] = (momentum, *group["betas"][1:])
+            else:
+                group["momentum"] = momentum
+
+    def read(self) -> list[float]:
+        """Return the LRs that stand in the optimizer; on a GPU this waits for the device."""
+        return [float(group["lr"]) for group in self._groups]
+
+
+def _wants_tensor(group: dict[str, Any]) -> bool:
+    """Whether a group's kernels read the LR on the device.
+
+    Elsewhere a tensor is a loss: eager Adam without `capturable` drops its foreach path for one.
+    """
+    on_cuda = group["params"][0].is_cuda
+    return bool(group.get("capturable")) or (bool(group.get("fused")) and on_cuda)

@@ -1,0 +1,177 @@
+"""From a spec to everything the loop needs, in the order that makes two runs identical."""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from rheostat.errors import InvalidSpec, Violation
+from rheostat.spec.building import build_policy, build_schedule
+from rheostat.spec.models import Spec
+from rheostat.steering.group import Group
+from rheostat.steering.guardrails import guardrails_of
+from rheostat.steering.policies import AttachedPolicy
+from rheostat.steering.steering import Steering
+from rheostat.trainer.data import Data, load_data
+from rheostat.trainer.data.batches import Batches, make_batches, validation_batches
+from rheostat.trainer.devices import find_device
+from rheostat.trainer.groups import ParamGroup, make_groups
+from rheostat.trainer.losses import LossFunction, find_loss
+from rheostat.trainer.models import build_model
+from rheostat.trainer.optimizers import (
+    check_arguments,
+    has_momentum,
+    lr_of,
+    make_optimizer,
+    semantics_of,
+)
+from rheostat_policies import Curve, GroupInfo, RunInfo, ScheduleRun
+
+VALIDATION_BATCH = 1000
+"""Samples of a validation batch: large for speed, the same in every run for equal sums."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """A run, built and not yet started."""
+
+    spec: Spec
+    device: torch.device
+    data: Data
+    batches: Batches
+    validation: Iterable[tuple[Tensor, Tensor]]
+    """Batches of the validation set, in their fixed order, as often as they are asked for."""
+    model: nn.Module
+    loss: LossFunction
+    groups: tuple[ParamGroup, ...]
+    optimizer: Optimizer
+    curves: tuple[Curve, ...]
+    """The schedule of each group, before `lr_scale`."""
+    steering: Steering
+    steps: int
+    """Planned optimizer steps."""
+    warnings: tuple[str, ...]
+
+
+def build(spec: Spec, name: str) -> Parts:
+    """Build a run from its spec; every random number comes from its seed.
+
+    Args:
+        spec: a valid spec.
+        name: what the run is called, for the policies.
+
+    Raises:
+        InvalidSpec: for what only torch, the data and the model can tell.
+    """
+    seed_everything(spec.train.seed)
+    device = find_device(spec.train.device)
+    data = load_data(spec.data)
+    batches = make_batches(data, spec.data.batch_size, spec.train.seed, device)
+    loss = find_loss(spec.train.loss)
+    model = build_model(spec.model, data.description).to(device)
+    groups = make_groups(model, spec.groups)
+    check_arguments(
+        spec.optimizer,
+        [(f"groups[{index}].args", rule.args) for index, rule in enumerate(spec.groups)],
+    )
+    optimizer = make_optimizer(spec.optimizer, groups)
+    steps = planned_steps(spec, batches.steps_per_epoch)
+    curves = make_curves(spec, groups, lr_of(spec.optimizer, optimizer), steps, batches)
+    if any(curve.momentum for curve in curves) and not has_momentum(optimizer):
+        expected = f"false: {spec.optimizer.name} has no momentum to cycle"
+        raise InvalidSpec([Violation("schedule.args.cycle_momentum", "true", expected)])
+    return Parts(
+        spec=spec,
+        device=device,
+        data=data,
+        batches=batches,
+        validation=validation_batches(data, VALIDATION_BATCH, device),
+        model=model,
+        loss=loss,
+        groups=groups,
+        optimizer=optimizer,
+        curves=curves,
+        steering=make_steering(spec, name, groups, curves, steps),
+        steps=steps,
+        warnings=semantics_of(optimizer),
+    )
+
+
+def seed_everything(seed: int) -> None:
+    """Seed every generator that a model, a data set or a plug-in may draw from."""
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+
+
+def planned_steps(spec: Spec, steps_per_epoch: int) -> int:
+    """Return the length of the run in optimizer steps, at least 1."""
+    if spec.train.steps is not None:
+        return spec.train.steps
+    assert spec.train.epochs is not None
+    return max(1, round(spec.train.epochs * steps_per_epoch))
+
+
+def make_curves(
+    spec: Spec, groups: Sequence[ParamGroup], lr: float, steps: int, batches: Batches
+) -> tuple[Curve, ...]:
+    """Make each group's schedule; groups without an LR of their own share one."""
+    shared: Curve | None = None
+    curves = []
+    for group in groups:
+        own = group.lr is not None
+        if own or shared is None:
+            curve = build_schedule(
+                spec.schedule,
+                ScheduleRun(
+                    lr=group.lr if group.lr is not None else lr,
+                    steps=steps,
+                    steps_per_epoch=batches.steps_per_epoch,
+                    lr_is_own=own,
+                ),
+            )
+            shared = shared if own else curve
+        else:
+            curve = shared
+        curves.append(curve)
+    return tuple(curves)
+
+
+def make_steering(
+    spec: Spec, name: str, groups: Sequence[ParamGroup], curves: Sequence[Curve], steps: int
+) -> Steering:
+    """Put schedules, policies and guardrails together."""
+    described = [group.describe() for group in groups]
+    run = RunInfo(
+        name=name,
+        steps=steps,
+        groups=tuple(
+            GroupInfo(name=group.name, parameters=group.parameters) for group in described
+        ),
+        seed=spec.train.seed,
+    )
+    policies = [
+        AttachedPolicy(one.name, build_policy(one, path=f"policies[{index}]"), run)
+        for index, one in enumerate(spec.policies)
+    ]
+    steered = [
+        Group(
+            group.name,
+            curve,
+            group.lr_scale,
+            guardrails_of(spec.guardrails, _scaled(curve, group.lr_scale), steps),
+            [policy.name for policy in policies],
+        )
+        for group, curve in zip(groups, curves, strict=True)
+    ]
+    return Steering(steered, policies, time.time)
+
+
+def _scaled(curve: Curve, scale: float) -> Callable[[int], float]:
+    learning_rate = curve.learning_rate
+    return lambda step: learning_rate(step) * scale

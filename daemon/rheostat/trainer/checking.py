@@ -1,0 +1,75 @@
+"""The mistakes in a spec that only torch, the data and the model can see."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, TypeVar
+
+import torch
+from pydantic import ValidationError
+
+from rheostat.errors import InvalidSpec, Violation
+from rheostat.spec.models import DataSpec, GroupSpec, ModelSpec, OptimizerSpec, Section, TrainSpec
+from rheostat.trainer.data import load_data
+from rheostat.trainer.data.batches import make_batches
+from rheostat.trainer.devices import find_device
+from rheostat.trainer.groups import make_groups
+from rheostat.trainer.losses import find_loss
+from rheostat.trainer.models import build_model
+from rheostat.trainer.optimizers import check_arguments, make_optimizer
+
+S = TypeVar("S", bound=Section)
+T = TypeVar("T")
+
+
+def check(document: Mapping[str, Any]) -> list[Violation]:
+    """Return every mistake in the sections that are well-formed by themselves.
+
+    Sections that do not parse are passed over here: `spec.validation` has named their mistakes.
+    Each check goes as far as what it builds on stands, so one bad name hides as little as possible.
+    """
+    violations: list[Violation] = []
+
+    def attempt(build: Callable[[], T]) -> T | None:
+        try:
+            return build()
+        except InvalidSpec as error:
+            violations.extend(error.violations)
+            return None
+
+    train = _section(TrainSpec, document.get("train"))
+    if train is not None:
+        attempt(lambda: find_device(train.device))
+        attempt(lambda: find_loss(train.loss))
+    data_spec = _section(DataSpec, document.get("data"))
+    data = attempt(lambda: load_data(data_spec)) if data_spec else None
+    if data is not None and data_spec is not None:
+        size = data_spec.batch_size
+        attempt(lambda: make_batches(data, size, 0, torch.device("cpu")))
+    model_spec = _section(ModelSpec, document.get("model"))
+    model = None
+    if model_spec is not None and data is not None:
+        model = attempt(lambda: build_model(model_spec, data.description))
+    rules = list(_rules(document.get("groups")))
+    optimizer = _section(OptimizerSpec, document.get("optimizer"))
+    if optimizer is not None:
+        paths = [(f"groups[{index}].args", rule.args) for index, rule in rules]
+        cls = attempt(lambda: check_arguments(optimizer, paths))
+        groups = None
+        if model is not None and len(rules) == len(document.get("groups") or ()):
+            groups = attempt(lambda: make_groups(model, [rule for _, rule in rules]))
+        if cls is not None and groups is not None:
+            attempt(lambda: make_optimizer(optimizer, groups))
+    return violations
+
+
+def _section(model: type[S], value: Any) -> S | None:
+    try:
+        return model.model_validate({} if value is None else value)
+    except ValidationError:
+        return None
+
+
+def _rules(value: Any) -> Iterator[tuple[int, GroupSpec]]:
+    for index, one in enumerate(value if isinstance(value, list) else ()):
+        rule = _section(GroupSpec, one)
+        if rule is not None:
+            yield index, rule

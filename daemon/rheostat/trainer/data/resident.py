@@ -1,0 +1,111 @@
+"""Batches of data that lives on the device."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from rheostat.trainer.data.normalising import Normalisation
+from rheostat.trainer.data.ordering import Order
+from rheostat.trainer.data.records import ResidentSplit
+
+FLOAT_BYTES = 256 * 2**20
+"""uint8 inputs that are no larger than this as float32 are converted once, not batch by batch."""
+
+GATHER_BYTES = 4 * 2**20
+"""Inputs up to this size are put in order once per epoch, which makes a batch a look-up.
+
+Beyond a processor's cache that is slower than gathering each batch (measured: 1.6 against 3.5 us a
+step at 0.4 MB, 120 against 46 us at 150 MB) and would stall the loop at each new epoch.
+"""
+
+
+class ResidentBatches:
+    """Training batches of a split that is kept on the device."""
+
+    def __init__(
+        self,
+        split: ResidentSplit,
+        normalisation: Normalisation | None,
+        order: Order,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self._prepared = Prepared(split, normalisation, device)
+        self._order = order
+        self._batch_size = batch_size
+        self._device = device
+        self._epoch = -1
+        self._batches: Sequence[tuple[Tensor, Tensor]] = ()
+        self._indices: Sequence[Tensor] = ()
+        self.steps_per_epoch = order.steps_per_epoch
+
+    def batch(self, step: int) -> tuple[Tensor, Tensor]:
+        """Return inputs and targets of a step, counted from 0; they are not to be written to."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        if epoch != self._epoch:
+            self._begin(epoch)
+        if self._batches:
+            return self._batches[position]
+        return self._prepared.gather(self._indices[position])
+
+    def _begin(self, epoch: int) -> None:
+        indices = self._order.epoch(epoch).to(self._device)
+        if self._prepared.is_small:
+            inputs, targets = self._prepared.gather(indices)
+            cut_inputs = torch.split(inputs, self._batch_size)
+            cut_targets = torch.split(targets, self._batch_size)
+            self._batches = list(zip(cut_inputs, cut_targets, strict=True))
+        else:
+            self._indices = torch.split(indices, self._batch_size)
+        self._epoch = epoch
+
+
+class ResidentValidation:
+    """A whole split in its own order, batch by batch, as often as it is asked for."""
+
+    def __init__(
+        self,
+        split: ResidentSplit,
+        normalisation: Normalisation | None,
+        batch_size: int,
+        device: torch.device,
+    ) -> None:
+        self._prepared = Prepared(split, normalisation, device)
+        self._batch_size = batch_size
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for start in range(0, len(self._prepared), self._batch_size):
+            yield self._prepared.slice(start, start + self._batch_size)
+
+
+class Prepared:
+    """A split on the device, converted beforehand as far as memory allows."""
+
+    def __init__(
+        self, split: ResidentSplit, normalisation: Normalisation | None, device: torch.device
+    ) -> None:
+        self._inputs = split.inputs.to(device)
+        self._targets = split.targets.to(device)
+        self._normalisation = None if normalisation is None else normalisation.to(device)
+        if self._normalisation is not None and self._inputs.numel() * 4 <= FLOAT_BYTES:
+            self._inputs = self._normalisation(self._inputs)
+            self._normalisation = None
+        self.is_small = self._normalisation is None and self._inputs.nbytes <= GATHER_BYTES
+
+    def __len__(self) -> int:
+        return len(self._inputs)
+
+    def gather(self, indices: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the samples at (B,) indices, ready for the network."""
+        return (
+            self._ready(self._inputs.index_select(0, indices)),
+            self._targets.index_select(0, indices),
+        )
+
+    def slice(self, start: int, stop: int) -> tuple[Tensor, Tensor]:
+        """Return the samples from `start` up to `stop` or the end, ready for the network."""
+        return self._ready(self._inputs[start:stop]), self._targets[start:stop]
+
+    def _ready(self, inputs: Tensor) -> Tensor:
+        return inputs if self._normalisation is None else self._normalisation(inputs)

@@ -1,0 +1,127 @@
+"""One optimizer step: forward, backward, a look at the loss, update."""
+
+import math
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from rheostat.spec.models import TrainSpec
+from rheostat.trainer.losses import LossFunction, LossReader
+
+
+class NonFiniteLoss(Exception):
+    """The loss of a step is NaN or infinite; the weights are those of the step before."""
+
+    def __init__(self, loss: float, step: int) -> None:
+        self.step = step
+        super().__init__(
+            f"the loss is {loss} at step {step}; the run stopped before the update, with the "
+            "weights of the step before. Lower the LR, warm it up, or look at this step's batch"
+        )
+
+
+class Learner:
+    """Turns a batch into an update of the weights.
+
+    A loss that is not finite stops the step before the optimizer runs.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: LossFunction,
+        optimizer: torch.optim.Optimizer,
+        train: TrainSpec,
+        device: torch.device,
+    ) -> None:
+        self.model = model
+        self._forward = torch.compile(model) if train.compile else model
+        self._loss = loss
+        self._optimizer = optimizer
+        self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        self._clip = train.grad_clip
+        self._accumulate = train.accumulate
+        self._reader = LossReader(device)
+        self._precision: AbstractContextManager[object] = (
+            torch.autocast(device.type, dtype=torch.bfloat16)
+            if train.precision == "bfloat16"
+            else nullcontext()
+        )
+        self._is_bare = train.precision == "float32"
+        self._needs_closure = isinstance(optimizer, torch.optim.LBFGS)
+        self.gradient_norm: Tensor | None = None
+        """Total norm of the gradients of the last step that measured it, before clipping; on the
+        device."""
+
+    def learn(self, step: int, inputs: Tensor, targets: Tensor, measure_norm: bool) -> float:
+        """Take one optimizer step and return the batch's loss before it.
+
+        Args:
+            step: its index, for the error.
+            inputs: (B, ...) on the device.
+            targets: (B, ...) on the device.
+            measure_norm: whether to leave the gradient norm in `gradient_norm`.
+
+        Raises:
+            NonFiniteLoss: if the loss is not finite; nothing was updated.
+        """
+        if self._needs_closure:
+            return self._learn_by_closure(step, inputs, targets)
+        self._optimizer.zero_grad(set_to_none=True)
+        loss = self._backward(inputs, targets)
+        self._look_at_gradients(measure_norm)
+        value = self._finite(loss, step)
+        self._optimizer.step()
+        return value
+
+    def _backward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Add the batch's gradients, in as many parts as the spec says; () mean loss."""
+        if self._accumulate == 1:
+            loss = self._loss_of(inputs, targets)
+            self._reader.take(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
+            return loss
+        parts = list(
+            zip(inputs.chunk(self._accumulate), targets.chunk(self._accumulate), strict=True)
+        )
+        total = torch.zeros((), device=inputs.device)
+        for part, wanted in parts:
+            loss = self._loss_of(part, wanted) * (len(part) / len(inputs))
+            loss.backward()  # type: ignore[no-untyped-call]
+            total += loss.detach()
+        self._reader.take(total)
+        return total
+
+    def _loss_of(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        if self._is_bare:
+            return self._loss(self._forward(inputs), targets)
+        with self._precision:
+            return self._loss(self._forward(inputs), targets)
+
+    def _look_at_gradients(self, measure_norm: bool) -> None:
+        if self._clip is not None:
+            self.gradient_norm = clip_grad_norm_(self._parameters, self._clip)
+        elif measure_norm:
+            gradients = [p.grad for p in self._parameters if p.grad is not None]
+            self.gradient_norm = get_total_norm(gradients)
+
+    def _finite(self, loss: Tensor, step: int) -> float:
+        value = self._reader.wait()
+        if not math.isfinite(value):
+            raise NonFiniteLoss(value, step)
+        return value
+
+    def _learn_by_closure(self, step: int, inputs: Tensor, targets: Tensor) -> float:
+        """Let an optimizer that evaluates the loss several times a step (LBFGS) do so."""
+
+        def evaluate() -> Tensor:
+            self._optimizer.zero_grad(set_to_none=True)
+            loss = self._backward(inputs, targets)
+            self._finite(loss, step)
+            self._look_at_gradients(measure_norm=True)
+            return loss
+
+        first: Tensor = self._optimizer.step(evaluate)  # type: ignore[assignment,arg-type]
+        return float(first)

@@ -1,0 +1,221 @@
+"""The training loop, and the step boundary where everything else happens."""
+
+import time
+from collections.abc import Sequence
+
+from rheostat.runs.messages import (
+    Applied,
+    ChangeCommand,
+    Decided,
+    Message,
+    PauseCommand,
+    Paused,
+    ResumeCommand,
+    Resumed,
+    StopCommand,
+    Telemetry,
+    ToTrainer,
+)
+from rheostat.runs.records import Result, Snapshot
+from rheostat.steering.records import Decision
+from rheostat.steering.steering import Outcome
+from rheostat.trainer.actuator import Actuator
+from rheostat.trainer.building import Parts
+from rheostat.trainer.learning import Learner
+from rheostat.trainer.link import Link
+from rheostat.trainer.ranks import Ranks
+from rheostat.trainer.recorder import Recorder
+from rheostat.trainer.refusals import refusal
+from rheostat.trainer.validation import validate
+from rheostat_policies import Observation
+
+REPORT_SECONDS = 0.05
+"""Time between two telemetry messages while nothing is asked: 20 a second, whatever the speed."""
+PAUSED_POLL_SECONDS = 1.0
+
+
+class Loop:
+    """Trains a run from its first step to its last.
+
+    At each boundary: data of the step before and requests that arrived meanwhile decide the LRs,
+    which are written once; then the step runs. The daemon is told in batches.
+    """
+
+    def __init__(self, parts: Parts, link: Link, ranks: Ranks) -> None:
+        self.parts = parts
+        self.step = 0
+        """Number of finished steps, and so the index of the next."""
+        self.is_stopped = False
+        """Whether a StopCommand ended the run."""
+        self._link = link
+        self._ranks = ranks
+        self._steering = parts.steering
+        self._actuator = Actuator(parts.optimizer)
+        self._recorder = Recorder([group.name for group in parts.groups])
+        train = parts.spec.train
+        self._learner = Learner(parts.model, parts.loss, parts.optimizer, train, parts.device)
+        self._validation = parts.validation
+        self._batch_size = parts.spec.data.batch_size
+        self._norm_every = train.gradient_norm_every
+        self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
+        self._moves_momentum = any(curve.momentum for curve in parts.curves)
+        self._momenta: Sequence[float | None] = [None] * len(parts.groups)
+        self._is_paused = False
+        self._train_loss: float | None = None
+        self._gradient_norm: float | None = None
+        self._validation_loss: float | None = None
+        self._validation_accuracy: float | None = None
+        self._validation_step: int | None = None
+        self._boundary_at = self._reported_at = time.perf_counter()
+        self._reported_step = 0
+
+    def run(self) -> Result:
+        """Train to the planned end or until told to stop, and return how it ended.
+
+        Raises:
+            NonFiniteLoss: if a loss is not finite.
+            LinkLost: if the daemon is gone.
+        """
+        self.parts.model.train()
+        while self.step < self.parts.steps:
+            self._steer()
+            if self.is_stopped:
+                break
+            self._learn()
+            if self.step % self._validate_every == 0:
+                self._validate()
+        if self._validation_step != self.step:
+            self._validate()
+        self.report()
+        return Result(
+            steps=self.step,
+            train_loss=self._train_loss,
+            validation_loss=self._validation_loss,
+            validation_accuracy=self._validation_accuracy,
+        )
+
+    def report(self, *before: Message, after: Sequence[Message] = ()) -> None:
+        """Tell the daemon what has happened, with other messages around it."""
+        now = time.perf_counter()
+        seconds, self._reported_at = now - self._reported_at, now
+        steps, self._reported_step = self.step - self._reported_step, self.step
+        rows = self._recorder.take()
+        telemetry = Telemetry(
+            snapshot=self._snapshot(steps / seconds if steps and seconds > 0 else None),
+            rows=None if self._link.is_congested else rows,
+        )
+        self._link.send(*before, telemetry, *after)
+
+    def _steer(self) -> None:
+        """Decide and write the LRs of the step about to run."""
+        self._steering.advance(self.step, self._observation())
+        self._obey(self._link.receive())
+        while self._is_paused and not self.is_stopped:
+            self._obey(self._link.receive(PAUSED_POLL_SECONDS))
+
+    def _obey(self, commands: Sequence[ToTrainer]) -> None:
+        """Carry out commands, write the LRs that result, and answer."""
+        answers: list[Message] = []
+        for command in commands:
+            match command:
+                case ChangeCommand():
+                    self._steering.submit(command.command_id, command.change)
+                case PauseCommand():
+                    self._is_paused = True
+                    answers.append(Paused(step=self.step))
+                case ResumeCommand():
+                    self._is_paused = False
+                    answers.append(Resumed(step=self.step))
+                case StopCommand():
+                    self.is_stopped = True
+        decisions, outcomes = self._steering.settle()
+        self._write()
+        if decisions or outcomes or answers:
+            answers += [_answer(outcome) for outcome in outcomes]
+            self._report_decisions(decisions, answers)
+        elif time.perf_counter() - self._reported_at >= REPORT_SECONDS:
+            self.report()
+
+    def _write(self) -> None:
+        steering = self._steering
+        steering.learning_rates = self._ranks.share(steering.learning_rates)
+        self._actuator.write(steering.learning_rates)
+        if self._moves_momentum:
+            self._momenta = [group.momentum for group in steering.groups]
+            self._actuator.write_momenta(self._momenta)
+
+    def _report_decisions(self, decisions: list[Decision], answers: list[Message]) -> None:
+        """Send decisions before the state that contains them, and answers after both.
+
+        So whoever gets an answer finds it in the history and in the metrics already.
+        """
+        before = [Decided(decisions=tuple(decisions))] if decisions else []
+        self.report(*before, after=answers)
+
+    def _learn(self) -> None:
+        """Run one step and note what it did."""
+        step = self.step
+        measure_norm = self._norm_every > 0 and step % self._norm_every == 0
+        inputs, targets = self.parts.batches.batch(step)
+        self._train_loss = self._learner.learn(step, inputs, targets, measure_norm)
+        if measure_norm and self._learner.gradient_norm is not None:
+            self._gradient_norm = float(self._learner.gradient_norm)
+            self._recorder.record_gradient_norm(step, self._gradient_norm)
+        now = time.perf_counter()
+        duration, self._boundary_at = now - self._boundary_at, now
+        learning_rates = self._steering.learning_rates
+        self._recorder.record(step, self._train_loss, learning_rates, self._momenta, duration)
+        self.step = step + 1
+
+    def _validate(self) -> None:
+        loss, accuracy = validate(self.parts.model, self.parts.loss, self._validation)
+        self._validation_loss, self._validation_accuracy = loss, accuracy
+        self._validation_step = self.step
+        self._recorder.record_validation(self.step, loss, accuracy)
+
+    def _observation(self) -> Observation | None:
+        if self._train_loss is None or not self._steering.policies:
+            return None
+        steering, step = self._steering, self.step - 1
+        names = [group.name for group in steering.groups]
+        measured = self._norm_every > 0 and step % self._norm_every == 0
+        return Observation(
+            step,
+            self.parts.steps,
+            self._train_loss,
+            self._validation_loss,
+            self._validation_accuracy,
+            self._validation_step,
+            self._gradient_norm if measured else None,
+            dict(zip(names, steering.learning_rates, strict=True)),
+            {group.name: group.base for group in steering.groups},
+        )
+
+    def _snapshot(self, steps_per_second: float | None) -> Snapshot:
+        steering = self._steering
+        return Snapshot(
+            step=self.step,
+            revision=steering.revision,
+            groups=steering.states(),
+            in_force=steering.revisions_in_force(),
+            train_loss=self._train_loss,
+            gradient_norm=self._gradient_norm,
+            validation_loss=self._validation_loss,
+            validation_accuracy=self._validation_accuracy,
+            validation_step=self._validation_step,
+            samples=self.step * self._batch_size,
+            steps_per_second=steps_per_second,
+            guardrail_interventions=dict(steering.interventions),
+            policy_decisions={policy.name: dict(policy.outcomes) for policy in steering.policies},
+            policy_failures={
+                policy.name: policy.last_failure
+                for policy in steering.policies
+                if policy.last_failure
+            },
+        )
+
+
+def _answer(outcome: Outcome) -> Message:
+    if isinstance(outcome.result, Decision):
+        return Applied(command_id=outcome.ticket, decision=outcome.result)
+    return refusal(outcome.ticket, outcome.result)

@@ -1,0 +1,63 @@
+"""The loss: which function it is, and how its value reaches the host."""
+
+import importlib
+from collections.abc import Callable
+from typing import cast
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor
+
+from rheostat.errors import InvalidSpec, Violation
+
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+"""(outputs, targets) -> scalar mean loss of the batch."""
+
+
+def find_loss(name: str) -> LossFunction:
+    """Return a function of `torch.nn.functional`, or `package.module:function`.
+
+    Raises:
+        InvalidSpec: if there is none.
+    """
+    module_name, _, attribute = name.rpartition(":")
+    try:
+        module = importlib.import_module(module_name) if module_name else functional
+        found = getattr(module, attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        expected = f"a function of torch.nn.functional or package.module:function ({error})"
+        raise InvalidSpec([Violation("train.loss", name, expected)]) from None
+    if not callable(found):
+        raise InvalidSpec([Violation("train.loss", name, "a function of (outputs, targets)")])
+    return cast(LossFunction, found)
+
+
+class LossReader:
+    """Brings a loss to the host without letting a GPU run dry.
+
+    `take` starts the copy when the forward pass is queued; `wait` is called when the backward pass
+    is queued too, so the device has work while the host waits for the forward pass alone. On the
+    CPU there is nothing to wait for.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self._on_cuda = device.type == "cuda"
+        self._loss: Tensor | None = None
+        if self._on_cuda:
+            self._host = torch.empty((), dtype=torch.float32, pin_memory=True)
+            self._copied = torch.cuda.Event()  # type: ignore[no-untyped-call]
+
+    def take(self, loss: Tensor) -> None:
+        """Start to bring over a loss; () scalar on the device."""
+        self._loss = loss
+        if self._on_cuda:
+            self._host.copy_(loss.detach(), non_blocking=True)
+            self._copied.record()
+
+    def wait(self) -> float:
+        """Return the loss taken last."""
+        assert self._loss is not None
+        if self._on_cuda:
+            self._copied.synchronize()
+            return float(self._host)
+        return float(self._loss.detach())

@@ -1,0 +1,76 @@
+"""What the trainer tells the daemon of every step, gathered until it is worth a message."""
+
+from array import array
+from collections.abc import Callable, Sequence
+
+from rheostat.runs.records import StepRows
+
+
+class Recorder:
+    """Keeps the rows of finished steps until they are taken.
+
+    A step costs one tuple here; columns are made when a batch is sent.
+    """
+
+    def __init__(self, groups: Sequence[str]) -> None:
+        self._groups = tuple(groups)
+        self._first_step = 0
+        self._rows: list[tuple[float, Sequence[float], Sequence[float | None], float]] = []
+        self._gradient_norm: dict[int, float] = {}
+        self._validation_loss: dict[int, float] = {}
+        self._validation_accuracy: dict[int, float] = {}
+
+    def record(
+        self,
+        step: int,
+        train_loss: float,
+        learning_rates: Sequence[float],
+        momenta: Sequence[float | None],
+        duration: float,
+    ) -> None:
+        """Note one finished step; the sequences are kept, not copied."""
+        if not self._rows:
+            self._first_step = step
+        self._rows.append((train_loss, learning_rates, momenta, duration))
+
+    def record_gradient_norm(self, step: int, norm: float) -> None:
+        """Note the total gradient norm measured in a step."""
+        self._gradient_norm[step] = norm
+
+    def record_validation(self, steps: int, loss: float, accuracy: float | None) -> None:
+        """Note a validation after a number of finished steps."""
+        self._validation_loss[steps] = loss
+        if accuracy is not None:
+            self._validation_accuracy[steps] = accuracy
+
+    def take(self) -> StepRows | None:
+        """Return what was noted since the last time, None when nothing was."""
+        if not self._rows and not self._validation_loss:
+            return None
+        rows, self._rows = self._rows, []
+        norms, self._gradient_norm = self._gradient_norm, {}
+        losses, self._validation_loss = self._validation_loss, {}
+        accuracies, self._validation_accuracy = self._validation_accuracy, {}
+        return StepRows(
+            first_step=self._first_step,
+            count=len(rows),
+            train_loss=_pack(row[0] for row in rows),
+            learning_rate=self._columns(lambda group: [row[1][group] for row in rows]),
+            momentum=self._columns(lambda group: [row[2][group] for row in rows]) if rows else {},
+            duration=_pack(row[3] for row in rows),
+            gradient_norm=norms,
+            validation_loss=losses,
+            validation_accuracy=accuracies,
+        )
+
+    def _columns(self, values: Callable[[int], list[float | None]]) -> dict[str, bytes]:
+        columns = {}
+        for index, name in enumerate(self._groups):
+            column = values(index)
+            if None not in column:
+                columns[name] = _pack(column)
+        return columns
+
+
+def _pack(values: object) -> bytes:
+    return array("d", values).tobytes()  # type: ignore[call-overload,no-any-return]

@@ -1,0 +1,36 @@
+"""How good the model is on data it does not learn from."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from rheostat.trainer.losses import LossFunction
+
+
+@torch.no_grad()
+def validate(
+    model: nn.Module, loss: LossFunction, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[float, float | None]:
+    """Return the mean loss and the accuracy over a validation set, in evaluation mode.
+
+    Every sample counts once, in fixed order, summed in double precision; accuracy is the share of
+    samples whose largest output is their class, None where targets are not classes.
+    """
+    was_training = model.training
+    model.eval()
+    total, correct, samples, classes = 0.0, 0, 0, True
+    sums: list[Tensor] = []
+    hits: list[Tensor] = []
+    for inputs, targets in batches:
+        outputs = model(inputs)
+        sums.append(loss(outputs, targets).double() * len(targets))
+        classes = classes and not targets.is_floating_point() and targets.ndim == 1
+        if classes:
+            hits.append((outputs.argmax(dim=1) == targets).sum())
+        samples += len(targets)
+    model.train(was_training)
+    # One wait for the device, at the end.
+    total = float(torch.stack(sums).sum()) if sums else 0.0
+    correct = int(torch.stack(hits).sum()) if hits else 0
+    return total / max(1, samples), correct / max(1, samples) if classes else None

@@ -1,0 +1,46 @@
+"""The ground floor: what an LR schedule or policy is, and those that come with Rheostat.
+
+Only the standard library and numpy are imported here, so that a policy can be tested, shared and
+replayed without torch, gRPC or a daemon. Authors of new policies need nothing but this package.
+"""
+
+from rheostat_policies.api import (
+    KEEP,
+    Action,
+    GroupInfo,
+    Observation,
+    Policy,
+    RunInfo,
+    State,
+)
+from rheostat_policies.catalogue import POLICIES, SCHEDULES
+from rheostat_policies.loss_spike import LossSpike
+from rheostat_policies.schedules import (
+    Curve,
+    OneCycleLR,
+    Schedule,
+    ScheduleRun,
+    StepLR,
+    constant,
+    warmup_cosine,
+)
+
+__all__ = [
+    "KEEP",
+    "POLICIES",
+    "SCHEDULES",
+    "Action",
+    "Curve",
+    "GroupInfo",
+    "LossSpike",
+    "Observation",
+    "OneCycleLR",
+    "Policy",
+    "RunInfo",
+    "Schedule",
+    "ScheduleRun",
+    "State",
+    "StepLR",
+    "constant",
+    "warmup_cosine",
+]

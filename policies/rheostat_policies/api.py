@@ -1,0 +1,101 @@
+"""The policy contract: observations in, actions out, state passed by hand.
+
+A policy is called at a step boundary of the training loop, in the trainer's process, between two
+optimizer updates. It must not block, read clocks, or keep anything outside its state: the state is
+checkpointed, shown to operators and replayed. If `decide` raises or answers nonsense, the run goes
+on with the old state and the old factor, and the failure is counted and reported.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+State = Any
+"""Whatever `json.dumps` takes. `decide` returns a new value rather than changing the old one."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupInfo:
+    """What a policy may know of one param group before the run starts."""
+
+    name: str
+    """Unique within the run; the same in spec, metrics, logs and requests."""
+    parameters: int
+    """Number of trainable scalars in the group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunInfo:
+    """What a policy may know of a run before it starts."""
+
+    name: str
+    steps: int
+    """Planned number of optimizer steps."""
+    groups: tuple[GroupInfo, ...]
+    seed: int = 0
+    """The run's seed; a policy that draws random numbers derives its own from it."""
+
+
+class Observation(NamedTuple):
+    """What a policy sees at one step boundary: the data of step `step`, the last one finished.
+
+    A named tuple because one is made at every step of the loop; fields are only ever added at the
+    end, with a default. `None` means not measured yet, or not at this step.
+    """
+
+    step: int
+    """Index of the last finished optimizer step, counted from 0."""
+    steps: int
+    """Planned number of optimizer steps."""
+    train_loss: float
+    """Loss of that step's batch, measured before its update."""
+    validation_loss: float | None = None
+    """The newest validation loss."""
+    validation_accuracy: float | None = None
+    """The newest validation accuracy, 0 to 1; None where targets are not classes."""
+    validation_step: int | None = None
+    """Number of finished steps at that validation."""
+    gradient_norm: float | None = None
+    """Total gradient norm of that step before clipping, at the steps where it was measured."""
+    learning_rate: Mapping[str, float] = {}
+    """LR the optimizer used in that step, by group."""
+    base: Mapping[str, float] = {}
+    """LR the schedule alone asked for in that step, by group."""
+    factor: Mapping[str, float] = {}
+    """This policy's own factor in that step, by group."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """What a policy answers: where it wants its own factor to be.
+
+    The factor multiplies the schedule's present value, so a policy that drifts cannot lose the
+    schedule. It starts at 1 and is bounded by the run's guardrails like any other wish.
+    """
+
+    factor: float | Mapping[str, float] | None = None
+    """The new factor, for every group or by group name; finite, > 0. None keeps the old one."""
+    ramp_steps: int = 1
+    """Steps in which the factor gets there, geometrically; 1 is at once, at the next step."""
+    reason: str = ""
+    """One sentence for the decision record, e.g. "loss 9.1 is over 2 x its average of 2.3"."""
+
+
+KEEP = Action()
+"""The action that changes nothing."""
+
+
+class Policy(Protocol):
+    """A plug-in that looks at observations and owns one multiplicative factor per group.
+
+    A policy type is called once per run with the spec's `args` as keyword arguments; a mistake
+    there is a `ValueError` that names the argument and its value.
+    """
+
+    def initial_state(self, run: RunInfo) -> State:
+        """Return the state before the first step."""
+        ...
+
+    def decide(self, state: State, observation: Observation) -> tuple[Action, State]:
+        """Return the action that follows from an observation, and the next state."""
+        ...

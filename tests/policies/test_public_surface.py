@@ -1,0 +1,40 @@
+"""What outsiders may build on."""
+
+import subprocess
+import sys
+
+import rheostat_policies
+
+
+def test_the_public_names_are_these() -> None:
+    assert rheostat_policies.__all__ == [
+        "KEEP",
+        "POLICIES",
+        "SCHEDULES",
+        "Action",
+        "Curve",
+        "GroupInfo",
+        "LossSpike",
+        "Observation",
+        "OneCycleLR",
+        "Policy",
+        "RunInfo",
+        "Schedule",
+        "ScheduleRun",
+        "State",
+        "StepLR",
+        "constant",
+        "warmup_cosine",
+    ]
+    assert all(hasattr(rheostat_policies, name) for name in rheostat_policies.__all__)
+
+
+def test_policies_import_neither_torch_nor_grpc() -> None:
+    code = (
+        "import sys, rheostat_policies; "
+        "print([name for name in ('torch', 'grpc', 'rheostat') if name in sys.modules])"
+    )
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"
