@@ -2,10 +2,12 @@
 
 import inspect
 import json
+import warnings
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from pydantic import ConfigDict, PydanticUserError, TypeAdapter, ValidationError
+from pydantic.warnings import ArbitraryTypeWarning
 
 from rheostat.errors import Violation
 from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
@@ -76,9 +78,11 @@ def _type_violations(annotation: Any, name: str, value: Any, path: str) -> list[
     if annotation is inspect.Parameter.empty or isinstance(annotation, str):
         return []
     try:
-        adapter = TypeAdapter[Any](
-            dict[str, annotation], config=ConfigDict(arbitrary_types_allowed=True)
-        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ArbitraryTypeWarning)  # an annotation that is no type
+            adapter = TypeAdapter[Any](
+                dict[str, annotation], config=ConfigDict(arbitrary_types_allowed=True)
+            )
     except PydanticUserError:
         return []  # a type that pydantic has no rule for
     argument = {name: value}

@@ -11,6 +11,8 @@ from rheostat.errors import Violation
 from rheostat.spec.models import NAME_PATTERN
 
 _MAX_VALUE_LENGTH = 80
+_MAX_KNOWN = 40
+_UNWRITABLE = "left out; no spec can write what it takes"
 _EXPECTED = {
     "missing": "is required",
     "int_type": "a whole number, written without exponent or decimal point",
@@ -29,6 +31,7 @@ _EXPECTED = {
     "string_pattern_mismatch": "text that matches {pattern}",
     "too_short": "at least {min_length} items",
     "too_long": "at most {max_length} items",
+    **dict.fromkeys(("needs_python_object", "is_instance_of"), _UNWRITABLE),
     **dict.fromkeys(("dict_type", "model_type", "mapping_type"), "a mapping of keys to values"),
     **dict.fromkeys(("list_type", "tuple_type", "set_type"), "a list"),
 }
@@ -81,10 +84,11 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
         return "none is known here"
     spellings = {spelling.lower(): spelling for spelling in known}
     close = difflib.get_close_matches(name.lower(), spellings, n=3)
-    every = ", ".join(known)
-    if not close:
-        return f"known: {every}"
-    return f"did you mean {' or '.join(spellings[match] for match in close)}? (known: {every})"
+    guess = f"did you mean {' or '.join(spellings[match] for match in close)}?" if close else ""
+    every = f"known: {', '.join(known)}" if len(known) <= _MAX_KNOWN else ""
+    if guess and every:
+        return f"{guess} ({every})"
+    return guess or every or f"none of the {len(known)} known"
 
 
 def violations_of(errors: Iterable[ErrorDetails], document: Any, top: str = "") -> list[Violation]:
@@ -108,9 +112,11 @@ def violations_of(errors: Iterable[ErrorDetails], document: Any, top: str = "") 
         phrase = _phrase(error)
         if phrase not in phrases:
             phrases.append(phrase)
-    return [
-        Violation(field, value, ", or ".join(phrases)) for field, (value, phrases) in found.items()
-    ]
+    violations = []
+    for field, (value, phrases) in found.items():
+        writable = [phrase for phrase in phrases if phrase != _UNWRITABLE]
+        violations.append(Violation(field, value, ", or ".join(writable or phrases)))
+    return violations
 
 
 def _location(error: ErrorDetails, document: Any) -> tuple[list[str | int], Any]:

@@ -124,4 +124,4 @@ class Learner:
             return loss
 
         first: Tensor = self._optimizer.step(evaluate)  # type: ignore[assignment,arg-type]
-        return float(first)
+        return float(first.detach())

@@ -77,13 +77,7 @@ class Loop:
             LinkLost: if the daemon is gone.
         """
         self.parts.model.train()
-        while self.step < self.parts.steps:
-            self._steer()
-            if self.is_stopped:
-                break
-            self._learn()
-            if self.step % self._validate_every == 0:
-                self._validate()
+        self.advance(self.parts.steps)
         if self._validation_step != self.step:
             self._validate()
         self.report()
@@ -93,6 +87,17 @@ class Loop:
             validation_loss=self._validation_loss,
             validation_accuracy=self._validation_accuracy,
         )
+
+    def advance(self, steps: int) -> None:
+        """Train up to some more steps; fewer when the run ends or is stopped."""
+        end = min(self.step + steps, self.parts.steps)
+        while self.step < end:
+            self._steer()
+            if self.is_stopped:
+                break
+            self._learn()
+            if self.step % self._validate_every == 0:
+                self._validate()
 
     def report(self, *before: Message, after: Sequence[Message] = ()) -> None:
         """Tell the daemon what has happened, with other messages around it."""

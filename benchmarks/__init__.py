@@ -1,0 +1,1 @@
+"""Measurements that stand behind docs/performance.md: `python -m benchmarks.<name> [--json]`."""

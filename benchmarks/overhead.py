@@ -1,0 +1,151 @@
+"""What steering costs: the steered loop beside a bare one, interleaved in one process.
+
+Both loops train the same model on the same preloaded batches with the same optimizer. The bare
+loop is what one would write by hand: forward, backward, step, nothing else. The steered loop is
+the trainer's own `Loop`, linked over a real UNIX socket to a real `RunService` in a process of its
+own, with telemetry at every step and one policy. Slices of both alternate, so a noisy machine
+slows both; the ratio of their medians is the result.
+
+Set OMP_NUM_THREADS=1.
+"""
+
+import argparse
+import json
+import multiprocessing
+import os
+import statistics
+import tempfile
+import time
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from benchmarks.receiving import receive
+from rheostat.spec.models import Spec
+from rheostat.trainer.building import build
+from rheostat.trainer.link import Link
+from rheostat.trainer.loop import Loop
+from rheostat.trainer.ranks import Alone
+
+SLICE_STEPS = 400
+"""Steps of one slice: long enough for several telemetry flushes, short enough to share noise."""
+
+
+def spec_of(hidden: list[int], batch_size: int, policy: bool) -> Spec:
+    return Spec.model_validate(
+        {
+            "name": "overhead",
+            "model": {"name": "mlp", "args": {"hidden": hidden}},
+            "data": {"name": "digits", "batch_size": batch_size},
+            "optimizer": {"name": "AdamW", "lr": 1e-3},
+            "schedule": {"name": "warmup_cosine", "args": {"warmup_steps": 100}},
+            "policies": [{"name": "loss_spike"}] if policy else [],
+            "train": {"steps": 10_000_000, "seed": 0},
+            "evaluate": {"every": 10_000_000},
+        }
+    )
+
+
+class Bare:
+    """The loop one writes by hand."""
+
+    def __init__(self, spec: Spec) -> None:
+        parts = build(spec, "bare")
+        self.model, self.loss, self.optimizer = parts.model, parts.loss, parts.optimizer
+        self.batches = [parts.batches.batch(step) for step in range(parts.batches.steps_per_epoch)]
+        self.model.train()
+        self.step = 0
+
+    def run(self, steps: int) -> float:
+        model, loss_of, optimizer, batches = self.model, self.loss, self.optimizer, self.batches
+        began = time.perf_counter()
+        for step in range(self.step, self.step + steps):
+            inputs, targets = batches[step % len(batches)]
+            optimizer.zero_grad(set_to_none=True)
+            loss = loss_of(model(inputs), targets)
+            loss.backward()
+            optimizer.step()
+        self.step += steps
+        return time.perf_counter() - began
+
+
+class Steered:
+    """The trainer's own loop, run in slices."""
+
+    def __init__(self, spec: Spec, socket: str) -> None:
+        link = Link(socket)
+        link.hello("overhead", "token", os.getpid())
+        self.loop = Loop(build(spec, "steered"), link, Alone())
+        self.loop.parts.model.train()
+
+    def run(self, steps: int) -> float:
+        began = time.perf_counter()
+        self.loop.advance(steps)
+        return time.perf_counter() - began
+
+
+def measure(seconds: float, hidden: list[int], batch_size: int) -> dict[str, Any]:
+    context = multiprocessing.get_context("spawn")
+    with tempfile.TemporaryDirectory() as folder:
+        socket = str(Path(folder) / "link.sock")
+        ours, theirs = multiprocessing.Pipe()
+        receiver = context.Process(target=receive, args=(socket, theirs), daemon=True)
+        receiver.start()
+        ours.recv()
+        spec = spec_of(hidden, batch_size, policy=True)
+        loops = {"bare": Bare(spec), "steered": Steered(spec, socket)}
+        for loop in loops.values():
+            loop.run(SLICE_STEPS)
+        slices: dict[str, list[float]] = {name: [] for name in loops}
+        ends = time.perf_counter() + seconds
+        while time.perf_counter() < ends:
+            for name, loop in loops.items():
+                slices[name].append(loop.run(SLICE_STEPS) / SLICE_STEPS)
+            loops = dict(reversed(loops.items()))  # neither always runs on the other's warm cache
+        received = _end(receiver, ours)
+    medians = {name: statistics.median(values) for name, values in slices.items()}
+    pairs = [
+        bare / steered for bare, steered in zip(slices["bare"], slices["steered"], strict=True)
+    ]
+    return {
+        "ratio": medians["bare"] / medians["steered"],
+        "ratio_of_pairs": statistics.median(pairs),
+        "bare_step_milliseconds": medians["bare"] * 1e3,
+        "steered_step_milliseconds": medians["steered"] * 1e3,
+        "added_microseconds": (medians["steered"] - medians["bare"]) * 1e6,
+        "slices": len(pairs),
+        "steps_per_slice": SLICE_STEPS,
+        "telemetry_rows_received": received,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def _end(receiver: Any, pipe: "Connection[Any, Any]") -> int:
+    pipe.send("stop")
+    received = int(pipe.recv())
+    receiver.join()
+    return received
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seconds", type=float, default=20.0, help="of measuring")
+    parser.add_argument("--hidden", type=int, nargs="+", default=[256, 128, 64])
+    parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args()
+    result = measure(options.seconds, options.hidden, options.batch_size)
+    if options.json:
+        print(json.dumps(result))
+        return
+    print(
+        f"steered / bare = {result['ratio']:.3f}  ({result['bare_step_milliseconds']:.3f} ms bare, "
+        f"{result['added_microseconds']:.1f} us more steered; {result['slices']} slices of "
+        f"{SLICE_STEPS} steps each, {result['threads']} thread)"
+    )
+
+
+if __name__ == "__main__":
+    main()

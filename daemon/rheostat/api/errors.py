@@ -1,0 +1,106 @@
+"""Errors as gRPC statuses, and back: the one table of public codes.
+
+A status carries `google.rpc.ErrorInfo` with the error's class name as its reason, and for invalid
+requests `google.rpc.BadRequest` with a violation per field. What nobody raised on purpose becomes
+INTERNAL with a sentence and no details: tracebacks are for the daemon's log.
+"""
+
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from google.rpc import code_pb2, status_pb2
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from grpc_status import rpc_status
+
+import rheostat.errors as errors
+from rheostat.errors import InvalidRequest, RheostatError, Unreachable, Violation
+
+DOMAIN = "rheostat"
+
+STATUS_OF: dict[type[RheostatError], int] = {
+    errors.InvalidSpec: code_pb2.INVALID_ARGUMENT,
+    errors.InvalidRequest: code_pb2.INVALID_ARGUMENT,
+    errors.NotFound: code_pb2.NOT_FOUND,
+    errors.FailedPrecondition: code_pb2.FAILED_PRECONDITION,
+    errors.RevisionConflict: code_pb2.ABORTED,
+    errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
+    errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
+    errors.StorageFailed: code_pb2.UNAVAILABLE,
+}
+"""The code of every error that reaches a caller; a class without a row has its parent's."""
+
+
+def to_status(error: RheostatError) -> grpc.Status:
+    """Return the status that tells a caller of an error."""
+    code = next(
+        (STATUS_OF[cls] for cls in type(error).__mro__ if cls in STATUS_OF), code_pb2.INTERNAL
+    )
+    details = [_packed(ErrorInfo(reason=type(error).__name__, domain=DOMAIN))]
+    if isinstance(error, InvalidRequest):
+        violations = [
+            BadRequest.FieldViolation(
+                field=one.field,
+                description=f"{one.value}: {one.expected}" if one.value else one.expected,
+                reason=one.value,
+            )
+            for one in error.violations
+        ]
+        details.append(_packed(BadRequest(field_violations=violations)))
+    made: grpc.Status = rpc_status.to_status(
+        status_pb2.Status(code=code, message=str(error), details=details)
+    )
+    return made
+
+
+def from_rpc_error(error: grpc.RpcError, address: str) -> RheostatError:
+    """Return the error that the other side raised.
+
+    Args:
+        error: what gRPC raised.
+        address: of the daemon, for the message when nobody answers there.
+    """
+    call: Any = error
+    status = rpc_status.from_call(call)
+    reason, violations = "", []
+    for detail in status.details if status is not None else ():
+        info, bad = ErrorInfo(), BadRequest()
+        if detail.Unpack(info):
+            reason = info.reason
+        elif detail.Unpack(bad):
+            violations = [_violation(one) for one in bad.field_violations]
+    known = getattr(errors, reason, None) if reason else None
+    if isinstance(known, type) and issubclass(known, InvalidRequest):
+        return known(violations)
+    if isinstance(known, type) and issubclass(known, RheostatError):
+        return known(call.details())
+    return _without_details(call, address)
+
+
+def _without_details(call: Any, address: str) -> RheostatError:
+    """Translate a status that gRPC itself made up."""
+    code, text = call.code(), call.details()
+    if code is grpc.StatusCode.UNAVAILABLE:
+        return Unreachable(
+            f"no daemon answers at {address}; start one with `rheostat serve`, or name another "
+            "with --address or RHEOSTAT_ADDRESS"
+        )
+    if code is grpc.StatusCode.DEADLINE_EXCEEDED:
+        return errors.DeadlineExceeded(
+            "the daemon did not answer in time; a change that was accepted is still on its way, "
+            "and the same request_id asks for it again"
+        )
+    return RheostatError(f"{code.name}: {text}")
+
+
+def _violation(one: Any) -> Violation:
+    expected = one.description
+    if one.reason:
+        expected = expected.removeprefix(f"{one.reason}: ")
+    return Violation(one.field, one.reason, expected)
+
+
+def _packed(message: Any) -> AnyMessage:
+    packed = AnyMessage()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,91 @@
+"""What every handler has around it: errors into statuses, and who is asking."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import wraps
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+
+from rheostat.api.errors import to_status
+from rheostat.errors import InvalidRequest, RheostatError, Violation
+
+S = TypeVar("S")
+Q = TypeVar("Q")
+A = TypeVar("A")
+Context = grpc.aio.ServicerContext[Any, Any]
+
+PRINCIPAL_KEY = "x-rheostat-principal"
+MAX_PRINCIPAL_LENGTH = 128
+
+log = structlog.get_logger()
+
+
+def answers(
+    handler: Callable[[S, Q, Context], Awaitable[A]],
+) -> Callable[[S, Q, Context], Awaitable[A]]:
+    """Turn the errors of a handler into statuses."""
+
+    @wraps(handler)
+    async def handle(servicer: S, request: Q, context: Context) -> A:
+        try:
+            return await handler(servicer, request, context)
+        except RheostatError as error:
+            await context.abort_with_status(to_status(error))
+        except Exception:
+            await _abort_internal(context, handler.__name__)
+        raise AssertionError("abort raises")
+
+    return handle
+
+
+def streams(
+    handler: Callable[[S, Q, Context], AsyncIterator[A]],
+) -> Callable[[S, Q, Context], AsyncIterator[A]]:
+    """Turn the errors of a streaming handler into statuses."""
+
+    @wraps(handler)
+    async def handle(servicer: S, request: Q, context: Context) -> AsyncIterator[A]:
+        try:
+            async for answer in handler(servicer, request, context):
+                yield answer
+        except RheostatError as error:
+            await context.abort_with_status(to_status(error))
+        except Exception:
+            await _abort_internal(context, handler.__name__)
+
+    return handle
+
+
+async def _abort_internal(context: Context, name: str) -> None:
+    log.exception("rpc.failed", rpc=name)
+    await context.abort(
+        grpc.StatusCode.INTERNAL, "the daemon made a mistake; its log has the details"
+    )
+
+
+def principal_of(context: Context) -> str:
+    """Return who is asking: what the caller says of itself, else where it calls from.
+
+    Nobody checks that name yet, which is why the daemon listens on loopback only.
+    """
+    for key, value in context.invocation_metadata() or ():
+        if key == PRINCIPAL_KEY and isinstance(value, str) and value.isprintable() and value:
+            return value[:MAX_PRINCIPAL_LENGTH]
+    return context.peer()
+
+
+def require_run(name: str) -> str:
+    """Return the name of a run, which every request about one must give."""
+    if not name:
+        raise InvalidRequest([Violation("run", "", "the name of a run")])
+    return name
+
+
+def page_size(asked: int | None, most: int = 1000, usual: int = 100) -> int:
+    """Return the size of a page: 1 to `most`, the usual one where none is asked for."""
+    if asked is None:
+        return usual
+    if not 1 <= asked <= most:
+        raise InvalidRequest([Violation("page_size", str(asked), f"1 to {most}")])
+    return asked

@@ -1,0 +1,120 @@
+"""The `Runs` service."""
+
+from collections.abc import AsyncIterator
+
+from rheostat.api.handling import (
+    Context,
+    answers,
+    page_size,
+    principal_of,
+    require_run,
+    streams,
+)
+from rheostat.api.translate import to_message
+from rheostat.errors import InvalidRequest, Violation
+from rheostat.runs.records import RunView, WatchEvent
+from rheostat.runs.service import RunService
+from rheostat.v1 import runs_pb2 as pb
+from rheostat.v1.runs_pb2_grpc import RunsServicer
+
+
+class RunsApi(RunsServicer):
+    """Creates, shows, watches and ends runs."""
+
+    def __init__(self, service: RunService) -> None:
+        self._service = service
+
+    @answers
+    async def CreateRun(
+        self, request: pb.CreateRunRequest, context: Context
+    ) -> pb.CreateRunResponse:
+        view = await self._service.create_run(
+            request.spec, principal=principal_of(context), request_id=request.request_id
+        )
+        return pb.CreateRunResponse(run=_run(view))
+
+    @answers
+    async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
+        view = await self._service.get_run(require_run(request.run))
+        return pb.GetRunResponse(run=_run(view))
+
+    @answers
+    async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
+        size = page_size(request.page_size if request.HasField("page_size") else None)
+        start = _page_start(request.page_token)
+        views = await self._service.list_runs()
+        page, end = views[start : start + size], start + size
+        return pb.ListRunsResponse(
+            runs=[_run(view) for view in page],
+            next_page_token=str(end) if end < len(views) else "",
+        )
+
+    @answers
+    async def PauseRun(self, request: pb.PauseRunRequest, context: Context) -> pb.PauseRunResponse:
+        view = await self._service.pause_run(
+            require_run(request.run), principal=principal_of(context)
+        )
+        return pb.PauseRunResponse(run=_run(view))
+
+    @answers
+    async def ResumeRun(
+        self, request: pb.ResumeRunRequest, context: Context
+    ) -> pb.ResumeRunResponse:
+        view = await self._service.resume_run(
+            require_run(request.run), principal=principal_of(context)
+        )
+        return pb.ResumeRunResponse(run=_run(view))
+
+    @answers
+    async def StopRun(self, request: pb.StopRunRequest, context: Context) -> pb.StopRunResponse:
+        view = await self._service.stop_run(
+            require_run(request.run), principal=principal_of(context)
+        )
+        return pb.StopRunResponse(run=_run(view))
+
+    @answers
+    async def DeleteRun(
+        self, request: pb.DeleteRunRequest, context: Context
+    ) -> pb.DeleteRunResponse:
+        await self._service.delete_run(require_run(request.run), principal=principal_of(context))
+        return pb.DeleteRunResponse()
+
+    @streams
+    async def WatchRun(
+        self, request: pb.WatchRunRequest, context: Context
+    ) -> AsyncIterator[pb.WatchRunResponse]:
+        after = request.after_revision if request.HasField("after_revision") else None
+        if after is not None and after < 0:
+            raise InvalidRequest([Violation("after_revision", str(after), "0 or greater")])
+        async for event in self._service.watch_run(require_run(request.run), after_revision=after):
+            yield _event(event)
+
+    @streams
+    async def ExportRun(
+        self, request: pb.ExportRunRequest, context: Context
+    ) -> AsyncIterator[pb.ExportRunResponse]:
+        async for rows in self._service.export_run(require_run(request.run)):
+            yield pb.ExportRunResponse(rows=to_message(rows, pb.StepRows()))
+
+
+def _run(view: RunView) -> pb.Run:
+    return to_message(view, pb.Run())
+
+
+def _event(event: WatchEvent) -> pb.WatchRunResponse:
+    response = pb.WatchRunResponse()
+    if event.view is not None:
+        to_message(event.view, response.run)
+    elif event.snapshot is not None:
+        to_message(event.snapshot, response.snapshot)
+    elif event.decision is not None:
+        to_message(event.decision, response.decision)
+    return response
+
+
+def _page_start(token: str) -> int:
+    if not token:
+        return 0
+    if not token.isdecimal():
+        raise InvalidRequest([Violation("page_token", token, "the next_page_token of a page")])
+    return int(token)

@@ -1,0 +1,68 @@
+"""The gRPC server: services, health and reflection on one address."""
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+
+from rheostat.api.learning_rates import LearningRatesApi
+from rheostat.api.runs import RunsApi
+from rheostat.errors import FailedPrecondition
+from rheostat.runs.service import RunService
+from rheostat.v1 import learning_rates_pb2, runs_pb2
+from rheostat.v1.learning_rates_pb2_grpc import add_LearningRatesServicer_to_server
+from rheostat.v1.runs_pb2_grpc import add_RunsServicer_to_server
+
+SERVICES = (
+    runs_pb2.DESCRIPTOR.services_by_name["Runs"].full_name,
+    learning_rates_pb2.DESCRIPTOR.services_by_name["LearningRates"].full_name,
+)
+MAX_MESSAGE_BYTES = 4 * 2**20
+"""Longest request: the largest honest one is a spec."""
+_OPTIONS = (
+    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
+    ("grpc.so_reuseport", 0),  # a busy port is an error, not a second daemon on it
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 20_000),
+)
+
+
+class ApiServer:
+    """Serves a `RunService` over gRPC."""
+
+    def __init__(self, service: RunService, *, address: str) -> None:
+        self._address = address
+        self._server = grpc.aio.server(options=_OPTIONS)
+        self._health = HealthServicer()
+        add_RunsServicer_to_server(RunsApi(service), self._server)
+        add_LearningRatesServicer_to_server(LearningRatesApi(service), self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+
+    async def start(self) -> str:
+        """Begin to serve and return the address, with the real port where 0 was asked for.
+
+        Raises:
+            FailedPrecondition: if the address cannot be had.
+        """
+        try:
+            port = self._server.add_insecure_port(self._address)
+        except RuntimeError:
+            port = 0
+        if port == 0:
+            raise FailedPrecondition(
+                f"cannot listen on {self._address}: it is in use or not an address of this "
+                "machine; choose another with --address (port 0 takes a free one)"
+            )
+        await self._server.start()
+        for name in ("", *SERVICES):
+            await self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        if self._address.startswith("unix:"):
+            return self._address
+        return f"{self._address.rpartition(':')[0]}:{port}"
+
+    async def stop(self, seconds: float) -> None:
+        """Say that it is ending, let calls finish for some seconds, then cut them off."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(seconds)

@@ -1,0 +1,59 @@
+"""The command line as a whole: its verbs, its global options, its exit codes."""
+
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated
+
+import typer
+
+from rheostat.cli import changes, lr, plan, run, runs, serve, specs
+from rheostat.cli.failures import Verbs
+from rheostat.cli.options import ADDRESS_HELP, STATE_DIR_HELP
+
+app = typer.Typer(
+    name="rheostat",
+    cls=Verbs,
+    help="Train a model, and change its learning rate while it trains.",
+    epilog="Exit codes: 0 ok, 1 failed, 2 usage or invalid spec, 3 daemon unreachable.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rheostat {version('rheostat')}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    address: Annotated[str | None, typer.Option(help=ADDRESS_HELP)] = None,
+    state_dir: Annotated[str | None, typer.Option(help=STATE_DIR_HELP)] = None,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Train a model, and change its learning rate while it trains."""
+
+
+app.command("run")(run.run)
+app.command("plan")(plan.plan)
+app.command("validate")(specs.validate)
+app.command("schema")(specs.schema)
+app.command("serve")(serve.serve)
+app.add_typer(runs.app, name="runs")
+lr.app.add_typer(changes.app)
+app.add_typer(lr.app, name="lr")
+
+
+def main() -> None:
+    """Run the command line; the entry point of the `rheostat` script."""
+    # As `python -m` does for the trainer: `my_module:factory` is found beside the spec's user.
+    sys.path.insert(0, os.getcwd())
+    app()

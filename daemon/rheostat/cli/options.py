@@ -1,0 +1,42 @@
+"""The arguments and options that several verbs share."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ADDRESS_HELP = "host:port of the daemon to ask."
+STATE_DIR_HELP = "Folder of the runs, whose daemon is asked without an address."
+
+
+def _given_or_global(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
+    """Let `rheostat --address A lr show` mean the same as `rheostat lr show --address A`."""
+    return value if value is not None else ctx.find_root().params.get(str(param.name))
+
+
+Address = Annotated[
+    str | None,
+    typer.Option(
+        "--address", envvar="RHEOSTAT_ADDRESS", callback=_given_or_global, help=ADDRESS_HELP
+    ),
+]
+StateDir = Annotated[
+    str | None,
+    typer.Option(
+        "--state-dir", envvar="RHEOSTAT_STATE_DIR", callback=_given_or_global, help=STATE_DIR_HELP
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
+RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")]
+SpecFile = Annotated[
+    Path, typer.Argument(metavar="SPEC", help="The spec, a YAML or JSON file.", show_default=False)
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change a value of the spec, e.g. train.steps=500; may be repeated.",
+        show_default=False,
+    ),
+]

@@ -1,0 +1,103 @@
+"""Numbers, decisions and guardrails in the words of the terminal."""
+
+from collections.abc import Sequence
+
+from rheostat.steering.guardrails import FINITE, MAX_LR, MAX_RATIO_PER_STEP, MIN_LR
+from rheostat.steering.records import Decision, GroupChange, GroupState
+
+_SHOWN_GROUPS = 3
+_GUARDRAILS = {
+    FINITE: "what was asked for is not a finite number, so the LR stays as it was",
+    MIN_LR: "guardrails.min_lr is the smallest LR the spec allows",
+    MAX_LR: "guardrails.max_lr is the largest LR the spec allows "
+    "(by default 100 times the highest of the schedule)",
+    MAX_RATIO_PER_STEP: "guardrails.max_ratio_per_step bounds the move of one step; "
+    "the rest follows in the next steps",
+}
+
+
+def number(value: float | None, digits: int = 4) -> str:
+    """Return a number with so many significant digits, or a dash."""
+    return "-" if value is None else f"{value:.{digits}g}"
+
+
+def percent(share: float | None) -> str:
+    """Return a share of 1 as a percentage, or a dash."""
+    return "-" if share is None else f"{share:.2%}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return a length of time as a person would say it.
+
+    >>> duration(3725)
+    '1 h 02 min'
+    """
+    if seconds is None:
+        return "-"
+    if seconds < 60:
+        return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest:02d} s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min"
+
+
+def compact_rates(groups: Sequence[GroupState]) -> str:
+    """Return the LR of all groups in the room of a few words."""
+    rates = {group.name: group.learning_rate for group in groups}
+    if len(set(rates.values())) == 1:
+        return number(next(iter(rates.values())))
+    if len(rates) <= _SHOWN_GROUPS:
+        return ", ".join(f"{name} {number(rate)}" for name, rate in rates.items())
+    return f"{number(min(rates.values()))} to {number(max(rates.values()))}" if rates else "-"
+
+
+def who(decision: Decision) -> str:
+    """Return the person behind a decision, else its source."""
+    return decision.principal or decision.source
+
+
+def what(decision: Decision) -> str:
+    """Return the verb and its number, e.g. `scale 0.5`."""
+    value = "" if decision.value is None else number(decision.value, 6)
+    return f"{decision.verb} {value}".strip()
+
+
+def moves(groups: Sequence[GroupChange]) -> str:
+    """Return old and new LR of the first groups."""
+    shown = [f"{group.name} {number(group.old)} → {number(group.new)}" for group in groups]
+    rest = len(shown) - _SHOWN_GROUPS
+    return ", ".join(shown[:_SHOWN_GROUPS]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def decision_line(decision: Decision) -> str:
+    """Return a decision as one line: when, who, what, from where to where, and why."""
+    asker = f"{who(decision)} {what(decision)}".strip()
+    line = f"step {decision.applied_step}: {asker}: {moves(decision.groups)}"
+    if decision.guardrails:
+        line += f" [bent by {', '.join(decision.guardrails)}]"
+    return f"{line} ({decision.reason})" if decision.reason else line
+
+
+def guardrail_sentence(rule: str) -> str:
+    """Say which guardrail bent a change, and why there is one."""
+    reason = _GUARDRAILS.get(rule)
+    return f"Guardrail {rule} bent the result" + (f": {reason}." if reason else ".")
+
+
+def equation(group: GroupState) -> str:
+    """Return how an LR comes about, as the product that the composition law makes it.
+
+    Example: `head: 0.0005 = base 0.001 × loss_spike 0.5 × operator 1`.
+    """
+    factors = [f"base {number(group.base, 6)}"]
+    factors += [f"{name} {number(factor, 6)}" for name, factor in group.factors.items()]
+    factors.append(f"operator {number(group.operator, 6)}")
+    product = " \N{MULTIPLICATION SIGN} ".join(factors)
+    line = f"{group.name}: {number(group.learning_rate, 6)} = "
+    if group.hold is not None:
+        line += f"held at {number(group.hold, 6)} (without the hold: {product})"
+    else:
+        line += product
+    return line + (f", bent by {', '.join(group.guardrails)}" if group.guardrails else "")

@@ -1,0 +1,127 @@
+"""The verb `plan`: what a spec would train, at which learning rates."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rheostat.cli.options import Json, Overrides, SpecFile
+from rheostat.cli.phrases import number
+from rheostat.cli.plotting import check_plot_suffix, draw
+from rheostat.cli.specs import check_all, read_spec
+from rheostat.cli.terminal import OUT, make_table, print_json, say
+
+if TYPE_CHECKING:
+    from rheostat.trainer.planning import Plan
+
+_SHOWN_STEPS = 12
+
+
+def plan(
+    spec: SpecFile,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            metavar="START:STOP:STRIDE",
+            help="Steps to show, counted from 0, without STOP itself; a dozen by default.",
+            show_default=False,
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Draw it too: .png, .svg or .pdf.", show_default=False),
+    ] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+) -> None:
+    """Show the param groups and the planned learning rates, without training."""
+    from rheostat.trainer import planning
+
+    if plot is not None:
+        check_plot_suffix(plot)
+    planned = planning.plan(check_all(read_spec(spec, overrides)))
+    steps = _spread(planned.steps) if at is None else _slice(at, planned.steps)
+    if plot is not None:
+        draw(planned, plot)
+        say(f"The curve is in {plot}.")
+    if as_json:
+        print_json(_shape(planned, steps))
+    else:
+        _print_plan(planned, steps)
+
+
+def _spread(steps: int) -> list[int]:
+    """Return about a dozen steps from first to last."""
+    last = steps - 1
+    return sorted({round(last * index / (_SHOWN_STEPS - 1)) for index in range(_SHOWN_STEPS)})
+
+
+def _slice(text: str, steps: int) -> Sequence[int]:
+    """Read START:STOP:STRIDE, each of which may be left out as in Python's slices."""
+    try:
+        start, stop, stride = [
+            int(part) if part else default
+            for part, default in zip(text.split(":"), (0, steps, 1), strict=True)
+        ]
+    except ValueError:
+        start, stop, stride = -1, 0, 0
+    if start < 0 or stop < start or stride < 1:
+        message = f"{text!r} must be START:STOP:STRIDE, such as 0:1000:100"
+        raise typer.BadParameter(message, param_hint="--at")
+    return range(start, stop, stride)
+
+
+def _shape(planned: "Plan", steps: Sequence[int]) -> dict[str, Any]:
+    """`plan --json`."""
+    momentum = {
+        name: [curve.momentum(step) for step in steps]
+        for name, curve in planned.curves.items()
+        if curve.momentum is not None
+    }
+    return {
+        "groups": planned.groups,
+        "steps": list(steps),
+        "learning_rate": {
+            name: [planned_rate(planned, name, step) for step in steps] for name in planned.curves
+        },
+        **({"momentum": momentum} if momentum else {}),
+        "total_steps": planned.steps,
+        "steps_per_epoch": planned.steps_per_epoch,
+        "optimizer": planned.optimizer,
+        "device": planned.device,
+        "data": planned.data,
+        "min_lr": planned.min_lr,
+        "max_lr": planned.max_lr,
+        "warnings": planned.warnings,
+    }
+
+
+def planned_rate(planned: "Plan", group: str, step: int) -> float:
+    """Return the LR that would reach the optimizer: the schedule's, within the bounds."""
+    wanted = planned.curves[group].learning_rate(step)
+    return min(max(wanted, planned.min_lr), planned.max_lr[group])
+
+
+def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
+    epochs = planned.steps / planned.steps_per_epoch
+    OUT.print(f"{planned.data}, {planned.optimizer} on {planned.device}")
+    OUT.print(f"{planned.steps} steps, {epochs:.4g} epochs of {planned.steps_per_epoch} steps")
+    OUT.print()
+    groups = make_table(
+        "group", "tensors", "parameters", "lr", "lr_scale", numbers=("tensors", "parameters")
+    )
+    for group in planned.groups:
+        own = "the optimizer's" if group.lr is None else number(group.lr)
+        groups.add_row(
+            group.name, str(group.tensors), f"{group.parameters:,}", own, number(group.lr_scale)
+        )
+    OUT.print(groups)
+    OUT.print()
+    names = list(planned.curves)
+    rates = make_table("step", *names, numbers=("step", *names))
+    for step in steps:
+        rates.add_row(str(step), *(number(planned_rate(planned, name, step), 6) for name in names))
+    OUT.print(rates)
+    for warning in planned.warnings:
+        say(f"warning: {warning}")

@@ -1,0 +1,112 @@
+"""The verb `run`: train a spec, watch it, and say how to steer it meanwhile."""
+
+import json
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rheostat.cli import connection
+from rheostat.cli.connection import Daemon
+from rheostat.cli.failures import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID
+from rheostat.cli.following import Display, make_display
+from rheostat.cli.options import Address, Json, Overrides, SpecFile, StateDir
+from rheostat.cli.results import print_failure, result_table
+from rheostat.cli.shapes import run_result
+from rheostat.cli.specs import check, read_spec
+from rheostat.cli.terminal import ERR, OUT, print_json, say
+from rheostat.errors import FailedPrecondition, Unreachable
+from rheostat.runs.records import Phase, RunView
+
+if TYPE_CHECKING:
+    from rheostat.client import Client
+
+
+def run(
+    spec: SpecFile,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave the run with the daemon and return at once.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Call the run this.", show_default=False)] = None,
+    overrides: Overrides = None,
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Train a spec and watch it; steer it from a second terminal."""
+    document = read_spec(spec, overrides, name)
+    check(document)
+    text = json.dumps(document, ensure_ascii=False)
+    with connection.find_daemon(address, state_dir) as daemon, connection.dial(daemon) as client:
+        if detach and daemon.is_embedded:
+            raise Unreachable("no daemon to leave the run with; start one with: rheostat serve")
+        view = client.create_run(text)
+        target = _target(address, state_dir)
+        _say_how_to_steer(view, daemon, target)
+        if not detach:
+            view = _follow(client, view, daemon)
+    if as_json:
+        print_json(run_result(view), one_line=True)
+    else:
+        _print_end(view, target)
+    if view.phase is Phase.FAILED:
+        print_failure(view)
+        known = view.failure is not None and view.failure.violations
+        raise typer.Exit(EXIT_INVALID if known else EXIT_FAILED)
+
+
+def _follow(client: "Client", view: RunView, daemon: Daemon) -> RunView:
+    """Watch a run until it ends, or until Ctrl-C where it can go on without us.
+
+    With a daemon of our own, Ctrl-C stops the run at its next step, as `runs stop` does; a second
+    one gives up at once.
+    """
+    revision, asked_to_stop = 0, False
+    with make_display(ERR) as display:
+        while True:
+            try:
+                for event in client.watch_run(view.name, after_revision=revision):
+                    display.show(event)
+                    if event.decision is not None:
+                        revision = event.decision.revision
+                return client.get_run(view.name)
+            except KeyboardInterrupt:
+                if asked_to_stop:
+                    raise typer.Exit(EXIT_INTERRUPTED) from None
+                if not daemon.is_embedded:
+                    display.say(f"Detached; {view.name} goes on at {daemon.address}.")
+                    return client.get_run(view.name)
+                asked_to_stop = True
+                _stop(client, view.name, display)
+
+
+def _stop(client: "Client", run: str, display: Display) -> None:
+    display.say("Stopping at the next step; press Ctrl-C again to give up at once.")
+    try:
+        client.stop_run(run)
+    except FailedPrecondition:
+        display.say("The run has just ended.")
+
+
+def _target(address: str | None, state_dir: str | None) -> str:
+    """Return the options with which another terminal finds the same daemon."""
+    if address is not None:
+        return f" --address {address}"
+    return f" --state-dir {state_dir}" if state_dir is not None else ""
+
+
+def _say_how_to_steer(view: RunView, daemon: Daemon, target: str) -> None:
+    say(f"{view.name} is {view.phase}. Steer it from a second terminal:")
+    say(f'  rheostat lr scale {view.name} 0.5 --reason "too noisy"{target}')
+    say(f"  rheostat lr show {view.name}{target}")
+    if daemon.metrics_address is not None:
+        say(f"Metrics: http://{daemon.metrics_address}/metrics")
+
+
+def _print_end(view: RunView, target: str) -> None:
+    OUT.print(result_table(view))
+    if view.phase.is_final:
+        OUT.print("next:")
+        OUT.print(f"  rheostat lr history {view.name}{target}", soft_wrap=True)
+        OUT.print(f"  rheostat runs export {view.name} {view.name}.csv{target}", soft_wrap=True)
+    else:
+        OUT.print(f"watch it with: rheostat runs watch {view.name}{target}", soft_wrap=True)

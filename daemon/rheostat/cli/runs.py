@@ -1,0 +1,128 @@
+"""The noun `runs`: list them, look at them, pause, stop and delete them, take their data out."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rheostat.cli.connection import connect
+from rheostat.cli.exporting import check_suffix, export_steps
+from rheostat.cli.following import make_display
+from rheostat.cli.options import Address, Json, RunName, StateDir
+from rheostat.cli.phrases import compact_rates, number, percent
+from rheostat.cli.results import print_failure, result_table
+from rheostat.cli.shapes import finished_steps, newest, run_details, run_row, watch_event
+from rheostat.cli.terminal import OUT, make_table, print_json
+
+app = typer.Typer(help="Look at, pause, stop and export runs.", no_args_is_help=True)
+
+
+@app.command("list")
+def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = None) -> None:
+    """List all runs, the newest last."""
+    with connect(address, state_dir) as client:
+        views = client.list_runs()
+    if as_json:
+        print_json([run_row(view) for view in views])
+        return
+    if not views:
+        OUT.print("No runs yet. Start one with: rheostat run SPEC")
+        return
+    columns = ("run", "phase", "step", "train loss", "validation loss", "accuracy", "learning rate")
+    table = make_table(*columns, numbers=columns[2:6])
+    for view in views:
+        table.add_row(
+            view.name,
+            view.phase,
+            f"{finished_steps(view)}/{view.steps or '?'}",
+            number(newest(view, "train_loss")),
+            number(newest(view, "validation_loss")),
+            percent(newest(view, "validation_accuracy")),
+            compact_rates(view.snapshot.groups) if view.snapshot else "-",
+        )
+    OUT.print(table)
+
+
+@app.command("show")
+def show_(
+    run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
+) -> None:
+    """Show one run: where it stands, how it ended, what went wrong."""
+    with connect(address, state_dir) as client:
+        view = client.get_run(run)
+    if as_json:
+        print_json(run_details(view))
+        return
+    OUT.print(result_table(view))
+    created = datetime.fromtimestamp(view.created_at).strftime("%Y-%m-%d %H:%M:%S")
+    OUT.print(f"created {created} by {view.principal or 'unknown'}")
+    if view.failure is not None:
+        print_failure(view)
+
+
+@app.command()
+def watch(
+    run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
+) -> None:
+    """Follow a run until it ends."""
+    with connect(address, state_dir) as client:
+        events = client.watch_run(run)
+        if as_json:
+            for event in events:
+                print_json(watch_event(event), one_line=True)
+            return
+        with make_display(OUT) as display:
+            for event in events:
+                display.show(event)
+        OUT.print(result_table(client.get_run(run)))
+
+
+@app.command()
+def pause(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
+    """Let a run stand still before its next step."""
+    with connect(address, state_dir) as client:
+        view = client.pause_run(run)
+    OUT.print(f"{view.name} is {view.phase} before step {finished_steps(view)}.")
+
+
+@app.command()
+def resume(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
+    """Let a paused run go on."""
+    with connect(address, state_dir) as client:
+        view = client.resume_run(run)
+    OUT.print(f"{view.name} is {view.phase}.")
+
+
+@app.command()
+def stop(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
+    """End a run at its next step, validated and saved."""
+    with connect(address, state_dir) as client:
+        view = client.stop_run(run)
+    OUT.print(f"{view.name} is {view.phase}.")
+
+
+@app.command()
+def delete(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
+    """Delete a run that has ended."""
+    with connect(address, state_dir) as client:
+        client.delete_run(run)
+    OUT.print(f"{run} is deleted.")
+
+
+@app.command()
+def export(
+    run: RunName,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A .csv or .parquet file.")],
+    timing: Annotated[
+        bool, typer.Option("--timing", help="Add the duration of each step, in seconds.")
+    ] = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Write one row per finished step, in full precision."""
+    check_suffix(file)
+    with connect(address, state_dir) as client:
+        client.get_run(run)  # an unknown run must not leave a file behind
+        count = export_steps(client.export_run(run), file, with_timing=timing)
+    OUT.print(f"{count} steps of {run} are in {file}.")

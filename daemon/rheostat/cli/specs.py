@@ -1,0 +1,86 @@
+"""Spec files: read, overridden, checked; and the verbs `validate` and `schema`."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from rheostat.cli.options import Overrides, SpecFile
+from rheostat.cli.overrides import override
+from rheostat.cli.terminal import OUT
+from rheostat.errors import InvalidSpec, Violation
+
+
+def validate(spec: SpecFile, overrides: Overrides = None) -> None:
+    """Find every mistake in a spec, without training anything."""
+    from rheostat.trainer.planning import plan
+
+    plan(check_all(read_spec(spec, overrides)))
+    OUT.print("ok")
+
+
+def schema() -> None:
+    """Print the JSON Schema of specs, for editors and generators."""
+    from rheostat.spec.schema import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))
+
+
+def read_spec(
+    path: Path, overrides: Sequence[str] | None = None, name: str | None = None
+) -> dict[str, Any]:
+    """Read a spec file, with the command line's changes to it.
+
+    Raises:
+        InvalidSpec: if it is not a document, or a change does not fit it.
+    """
+    from rheostat.spec.loading import read_file
+
+    document = override(read_file(path), overrides or ())
+    if name is not None:
+        document["name"] = name
+    data = document.get("data")
+    if isinstance(data, dict) and isinstance(data.get("root"), str):
+        # The daemon may live in another folder than the person who wrote a relative path.
+        data["root"] = str(Path(data["root"]).expanduser().absolute())
+    return document
+
+
+def check(document: dict[str, Any]) -> Any:
+    """Return the spec of a document, checked without torch as far as that goes.
+
+    Raises:
+        InvalidSpec: if anything is wrong, with what only the trainer can see as well.
+    """
+    from rheostat.spec.validation import parse
+
+    spec, violations = parse(document, import_plugins=True)
+    if spec is None:
+        raise InvalidSpec(_with_deep_violations(document, violations))
+    return spec
+
+
+def check_all(document: dict[str, Any]) -> Any:
+    """Return the spec of a document, checked by the trainer's room too.
+
+    Raises:
+        InvalidSpec: if anything is wrong.
+    """
+    spec = check(document)
+    violations = _with_deep_violations(document, [])
+    if violations:
+        raise InvalidSpec(violations)
+    return spec
+
+
+def _with_deep_violations(
+    document: dict[str, Any], violations: Sequence[Violation]
+) -> list[Violation]:
+    """Add what only torch can see, once per field."""
+    from rheostat.trainer import checking
+
+    seen = {violation.field for violation in violations}
+    deep = [violation for violation in checking.check(document) if violation.field not in seen]
+    return [*violations, *deep]

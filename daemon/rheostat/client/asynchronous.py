@@ -1,0 +1,132 @@
+"""The client that awaits."""
+
+from collections.abc import AsyncIterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from rheostat.api.errors import from_rpc_error
+from rheostat.client import calls
+from rheostat.client.calls import Call
+from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
+from rheostat.steering.records import Change, DecisionRecord
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio: the same methods, the same arguments, the same errors."""
+
+    def __init__(self, address: str, *, timeout: float = 30.0, principal: str = "") -> None:
+        self.address = address
+        self._timeout = timeout
+        self._metadata = calls.metadata(principal or calls.default_principal())
+        self._channel = grpc.aio.insecure_channel(address, options=calls.CHANNEL_OPTIONS)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Hang up; streams end."""
+        await self._channel.close()
+
+    async def create_run(self, spec: str, *, request_id: str = "") -> RunView:
+        """Queue a run; see `Client.create_run`."""
+        return await self._ask(calls.create_run(spec, request_id))
+
+    async def get_run(self, run: str) -> RunView:
+        """Return a run."""
+        return await self._ask(calls.get_run(run))
+
+    async def list_runs(self) -> list[RunView]:
+        """Return all runs, oldest first."""
+        views: list[RunView] = []
+        token: str | None = ""
+        while token is not None:
+            page = await self._ask(calls.list_runs(token))
+            views += page.items
+            token = page.next
+        return views
+
+    async def pause_run(self, run: str) -> RunView:
+        """Pause a run; see `Client.pause_run`."""
+        return await self._ask(calls.pause_run(run))
+
+    async def resume_run(self, run: str) -> RunView:
+        """Resume a run; see `Client.resume_run`."""
+        return await self._ask(calls.resume_run(run))
+
+    async def stop_run(self, run: str) -> RunView:
+        """Stop a run; see `Client.stop_run`."""
+        return await self._ask(calls.stop_run(run))
+
+    async def delete_run(self, run: str) -> None:
+        """Delete a run; see `Client.delete_run`."""
+        await self._ask(calls.delete_run(run))
+
+    def watch_run(self, run: str, after_revision: int | None = None) -> AsyncIterator[WatchEvent]:
+        """Yield what happens to a run; see `Client.watch_run`."""
+        return self._listen(calls.watch_run(run, after_revision))
+
+    def export_run(self, run: str) -> AsyncIterator[StepRows]:
+        """Yield a run's steps; see `Client.export_run`."""
+        return self._listen(calls.export_run(run))
+
+    async def change_learning_rate(
+        self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None
+    ) -> ChangeResult:
+        """Change the LR of a run's groups; see `Client.change_learning_rate`."""
+        return await self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    async def explain(self, run: str) -> Explanation:
+        """Return how the present LRs of a run come about."""
+        return await self._ask(calls.explain(run))
+
+    async def list_decisions(
+        self, run: str, after_revision: int = 0
+    ) -> AsyncIterator[DecisionRecord]:
+        """Yield a run's history, oldest first."""
+        after: int | None = after_revision
+        while after is not None:
+            page = await self._ask(calls.list_decisions(run, after))
+            for record in page.items:
+                yield record
+            after = page.next
+
+    async def _ask(self, call: Call[T], timeout: float | None = None) -> T:
+        method: Any = self._channel.unary_unary(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        try:
+            answer = await method(
+                call.request, timeout=timeout or self._timeout, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.address) from None
+        return call.read(answer)
+
+    async def _listen(self, call: Call[T]) -> AsyncIterator[T]:
+        method: Any = self._channel.unary_stream(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        stream = method(call.request, metadata=self._metadata)
+        try:
+            async for answer in stream:
+                yield call.read(answer)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.address) from None
+        finally:
+            stream.cancel()

@@ -1,0 +1,202 @@
+"""Every RPC as a value: what to send where, and how to read the answer."""
+
+import getpass
+import json
+import socket
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import msgspec
+from google.protobuf.message import Message
+
+from rheostat.api.changes import request_of
+from rheostat.api.handling import PRINCIPAL_KEY
+from rheostat.api.translate import to_record
+from rheostat.runs.records import (
+    ChangeResult,
+    Explanation,
+    RunView,
+    Snapshot,
+    StepRows,
+    WatchEvent,
+)
+from rheostat.steering.records import Change, Decision, DecisionRecord
+from rheostat.v1 import learning_rates_pb2, runs_pb2
+
+T = TypeVar("T")
+
+PAGE_SIZE = 500
+
+# gRPC's own retries, for calls that change nothing or carry an idempotency key.
+_RETRIES = {
+    "methodConfig": [
+        {
+            "name": [{"service": "rheostat.v1.Runs"}, {"service": "rheostat.v1.LearningRates"}],
+            "retryPolicy": {
+                "maxAttempts": 3,
+                "initialBackoff": "0.1s",
+                "maxBackoff": "1s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ]
+}
+CHANNEL_OPTIONS = (
+    ("grpc.service_config", json.dumps(_RETRIES)),
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.max_receive_message_length", 64 * 2**20),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One RPC, ready to be made by a client of either kind."""
+
+    path: str
+    """`/package.Service/Method`."""
+    request: Message
+    response: type[Message]
+    read: Callable[[Any], T]
+    """Turns the response into what the caller gets."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """A part of a list."""
+
+    items: list[T]
+    next: Any
+    """What asks for the next page; None on the last."""
+
+
+def default_principal() -> str:
+    """Return who the daemon is told is asking: the user and the machine."""
+    return f"{getpass.getuser()}@{socket.gethostname()}"
+
+
+def metadata(principal: str) -> tuple[tuple[str, str], ...]:
+    """Return what goes along with every call."""
+    return ((PRINCIPAL_KEY, principal),)
+
+
+def create_run(spec: str, request_id: str) -> Call[RunView]:
+    """Return the call that queues a run."""
+    request = runs_pb2.CreateRunRequest(spec=spec, request_id=request_id or str(uuid.uuid4()))
+    return _about_run("CreateRun", request, runs_pb2.CreateRunResponse)
+
+
+def get_run(run: str) -> Call[RunView]:
+    """Return the call that shows a run."""
+    return _about_run("GetRun", runs_pb2.GetRunRequest(run=run), runs_pb2.GetRunResponse)
+
+
+def pause_run(run: str) -> Call[RunView]:
+    """Return the call that pauses a run."""
+    return _about_run("PauseRun", runs_pb2.PauseRunRequest(run=run), runs_pb2.PauseRunResponse)
+
+
+def resume_run(run: str) -> Call[RunView]:
+    """Return the call that resumes a run."""
+    return _about_run("ResumeRun", runs_pb2.ResumeRunRequest(run=run), runs_pb2.ResumeRunResponse)
+
+
+def stop_run(run: str) -> Call[RunView]:
+    """Return the call that stops a run."""
+    return _about_run("StopRun", runs_pb2.StopRunRequest(run=run), runs_pb2.StopRunResponse)
+
+
+def delete_run(run: str) -> Call[None]:
+    """Return the call that deletes a run."""
+    request = runs_pb2.DeleteRunRequest(run=run)
+    return Call(_runs("DeleteRun"), request, runs_pb2.DeleteRunResponse, lambda response: None)
+
+
+def list_runs(page_token: str) -> Call[Page[RunView]]:
+    """Return the call that lists a page of runs."""
+
+    def read(response: runs_pb2.ListRunsResponse) -> Page[RunView]:
+        views = [to_record(run, RunView) for run in response.runs]
+        return Page(views, response.next_page_token or None)
+
+    request = runs_pb2.ListRunsRequest(page_size=PAGE_SIZE, page_token=page_token)
+    return Call(_runs("ListRuns"), request, runs_pb2.ListRunsResponse, read)
+
+
+def watch_run(run: str, after_revision: int | None) -> Call[WatchEvent]:
+    """Return the streaming call that watches a run."""
+
+    def read(response: runs_pb2.WatchRunResponse) -> WatchEvent:
+        match response.WhichOneof("event"):
+            case "run":
+                return WatchEvent(run=run, view=to_record(response.run, RunView))
+            case "snapshot":
+                return WatchEvent(run=run, snapshot=to_record(response.snapshot, Snapshot))
+            case _:
+                return WatchEvent(run=run, decision=to_record(response.decision, Decision))
+
+    request = runs_pb2.WatchRunRequest(run=run, after_revision=after_revision)
+    return Call(_runs("WatchRun"), request, runs_pb2.WatchRunResponse, read)
+
+
+def export_run(run: str) -> Call[StepRows]:
+    """Return the streaming call that exports a run's steps."""
+    return Call(
+        _runs("ExportRun"),
+        runs_pb2.ExportRunRequest(run=run),
+        runs_pb2.ExportRunResponse,
+        lambda response: to_record(response.rows, StepRows),
+    )
+
+
+def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeResult]:
+    """Return the call that changes LRs; it carries a key, so that it can be repeated safely."""
+
+    def read(response: learning_rates_pb2.ChangeLearningRateResponse) -> ChangeResult:
+        decided = response.HasField("decision")
+        decision = to_record(response.decision, Decision) if decided else None
+        return ChangeResult(decision=decision, request_id=response.request_id)
+
+    keyed = msgspec.structs.replace(change, request_id=change.request_id or str(uuid.uuid4()))
+    response = learning_rates_pb2.ChangeLearningRateResponse
+    path = _learning_rates("ChangeLearningRate")
+    return Call(path, request_of(run, keyed, wait), response, read)
+
+
+def explain(run: str) -> Call[Explanation]:
+    """Return the call that explains the present LRs."""
+    return Call(
+        _learning_rates("ExplainLearningRates"),
+        learning_rates_pb2.ExplainLearningRatesRequest(run=run),
+        learning_rates_pb2.ExplainLearningRatesResponse,
+        lambda response: to_record(response, Explanation),
+    )
+
+
+def list_decisions(run: str, after_revision: int) -> Call[Page[DecisionRecord]]:
+    """Return the call that lists a page of history."""
+
+    def read(response: learning_rates_pb2.ListDecisionsResponse) -> Page[DecisionRecord]:
+        records = [to_record(one, DecisionRecord) for one in response.decisions]
+        more = response.HasField("next_after_revision")
+        return Page(records, response.next_after_revision if more else None)
+
+    request = learning_rates_pb2.ListDecisionsRequest(
+        run=run, after_revision=after_revision, page_size=PAGE_SIZE
+    )
+    response = learning_rates_pb2.ListDecisionsResponse
+    return Call(_learning_rates("ListDecisions"), request, response, read)
+
+
+def _about_run(method: str, request: Message, response: type[Message]) -> Call[RunView]:
+    return Call(_runs(method), request, response, lambda answer: to_record(answer.run, RunView))
+
+
+def _runs(method: str) -> str:
+    return f"/rheostat.v1.Runs/{method}"
+
+
+def _learning_rates(method: str) -> str:
+    return f"/rheostat.v1.LearningRates/{method}"

@@ -1,0 +1,144 @@
+"""The client that blocks."""
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import grpc
+
+from rheostat.api.errors import from_rpc_error
+from rheostat.client import calls
+from rheostat.client.calls import Call
+from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
+from rheostat.steering.records import Change, DecisionRecord
+
+T = TypeVar("T")
+
+
+class Client:
+    """Speaks to a daemon, one call at a time.
+
+    Every method raises the `RheostatError` that the daemon raised, `Unreachable` where none
+    answers, and `DeadlineExceeded` after `timeout`.
+
+    Args:
+        address: `host:port` or `unix:path` of the daemon.
+        timeout: seconds that a call may take; streams may take for ever.
+        principal: who is asking, for the history; by default user@machine.
+    """
+
+    def __init__(self, address: str, *, timeout: float = 30.0, principal: str = "") -> None:
+        self.address = address
+        self._timeout = timeout
+        self._metadata = calls.metadata(principal or calls.default_principal())
+        self._channel = grpc.insecure_channel(address, options=calls.CHANNEL_OPTIONS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Hang up; streams end."""
+        self._channel.close()
+
+    def create_run(self, spec: str, *, request_id: str = "") -> RunView:
+        """Queue a run from YAML or JSON text; the same `request_id` again returns the first."""
+        return self._ask(calls.create_run(spec, request_id))
+
+    def get_run(self, run: str) -> RunView:
+        """Return a run."""
+        return self._ask(calls.get_run(run))
+
+    def list_runs(self) -> list[RunView]:
+        """Return all runs, oldest first."""
+        views: list[RunView] = []
+        token: str | None = ""
+        while token is not None:
+            page = self._ask(calls.list_runs(token))
+            views += page.items
+            token = page.next
+        return views
+
+    def pause_run(self, run: str) -> RunView:
+        """Let a run stand still before its next step; return once it does."""
+        return self._ask(calls.pause_run(run))
+
+    def resume_run(self, run: str) -> RunView:
+        """Let a paused run go on; return once it does."""
+        return self._ask(calls.resume_run(run))
+
+    def stop_run(self, run: str) -> RunView:
+        """Ask a run to end at its next step; return at once."""
+        return self._ask(calls.stop_run(run))
+
+    def delete_run(self, run: str) -> None:
+        """Delete a run that has ended, with its history and its files."""
+        self._ask(calls.delete_run(run))
+
+    def watch_run(self, run: str, after_revision: int | None = None) -> Iterator[WatchEvent]:
+        """Yield what happens to a run until it ends; decisions after a revision, None from now."""
+        return self._listen(calls.watch_run(run, after_revision))
+
+    def export_run(self, run: str) -> Iterator[StepRows]:
+        """Yield every finished step of a run, in order, in batches."""
+        return self._listen(calls.export_run(run))
+
+    def change_learning_rate(
+        self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None
+    ) -> ChangeResult:
+        """Change the LR of a run's groups.
+
+        Args:
+            run: its name.
+            change: the wish.
+            wait: whether to return once it is applied; else at once, without a decision.
+            timeout: seconds to wait; None is the client's own. A change that was accepted stays on
+                its way: ask again with the same `request_id`.
+        """
+        return self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    def explain(self, run: str) -> Explanation:
+        """Return how the present LRs of a run come about."""
+        return self._ask(calls.explain(run))
+
+    def list_decisions(self, run: str, after_revision: int = 0) -> Iterator[DecisionRecord]:
+        """Yield a run's history, oldest first."""
+        after: int | None = after_revision
+        while after is not None:
+            page = self._ask(calls.list_decisions(run, after))
+            yield from page.items
+            after = page.next
+
+    def _ask(self, call: Call[T], timeout: float | None = None) -> T:
+        method: Any = self._channel.unary_unary(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        try:
+            answer = method(call.request, timeout=timeout or self._timeout, metadata=self._metadata)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.address) from None
+        return call.read(answer)
+
+    def _listen(self, call: Call[T]) -> Iterator[T]:
+        method: Any = self._channel.unary_stream(
+            call.path,
+            request_serializer=type(call.request).SerializeToString,
+            response_deserializer=call.response.FromString,
+        )
+        stream = method(call.request, metadata=self._metadata)
+        try:
+            for answer in stream:
+                yield call.read(answer)
+        except grpc.RpcError as error:
+            raise from_rpc_error(error, self.address) from None
+        finally:
+            stream.cancel()

@@ -1,0 +1,141 @@
+"""Turns what the daemon knows of its runs into metric families, anew at each scrape."""
+
+import itertools
+import platform
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client import Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+from rheostat.runs.histogram import Histogram
+from rheostat.runs.records import Phase, RunView, Snapshot
+from rheostat.steering.records import GroupState
+from rheostat.telemetry import metrics
+from rheostat.telemetry.metrics import MetricDescription
+
+KEEP_FINISHED_SECONDS = 15 * 60.0
+"""How long a finished run is still shown: long enough for the slowest scraper to see its last
+values, short enough that the series of a busy daemon stay few."""
+
+Sample = tuple[MetricDescription, float | None, tuple[str, ...]]
+"""A metric, its value or None where there is none yet, and its label values after `run`."""
+
+
+class RunSource(Protocol):
+    """What telemetry reads: `RunService` is one. Called on the event loop, must not block."""
+
+    def views(self) -> Sequence[RunView]:
+        """Return every run."""
+
+    @property
+    def durations(self) -> Mapping[str, Histogram]:
+        """Step durations by run; a run may be missing."""
+
+    @property
+    def changes(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of decisions by run, then by source; a run may be missing."""
+
+
+class RunCollector(Collector):
+    """A Prometheus collector over a `RunSource`; register it with a registry of your own."""
+
+    def __init__(
+        self, source: RunSource, *, version: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._source = source
+        self._version = version
+        self._clock = clock
+
+    def describe(self) -> Iterable[Metric]:
+        """Return the families without samples: what registering needs to know."""
+        return [*_simple_families().values(), _duration_family()]
+
+    def collect(self) -> Iterable[Metric]:
+        """Return every family of the table, with a sample for each run that is shown."""
+        views = [view for view in self._source.views() if self._is_shown(view)]
+        families = _simple_families()
+        families[metrics.BUILD_INFO].add_metric([self._version, platform.python_version()], 1)
+        for view in views:
+            for metric, value, labels in self._samples(view):
+                if value is not None:
+                    families[metric].add_metric([view.name, *labels], value)
+        return [*families.values(), self._durations(views)]
+
+    def _is_shown(self, view: RunView) -> bool:
+        return view.finished_at is None or self._clock() - view.finished_at <= KEEP_FINISHED_SECONDS
+
+    def _samples(self, view: RunView) -> Iterator[Sample]:
+        yield from _progress(view)
+        for phase in Phase:
+            yield metrics.RUN_PHASE, float(phase is view.phase), (phase.value,)
+        for source, count in self._source.changes.get(view.name, {}).items():
+            yield metrics.LEARNING_RATE_CHANGES, count, (source,)
+        if view.snapshot is not None:
+            yield from _steering(view.snapshot)
+
+    def _durations(self, views: Sequence[RunView]) -> HistogramMetricFamily:
+        family = _duration_family()
+        for view in views:
+            histogram = self._source.durations.get(view.name)
+            if histogram is not None:
+                edges = [*map(floatToGoString, histogram.buckets), "+Inf"]
+                cumulative = itertools.accumulate(histogram.counts)
+                family.add_metric(
+                    [view.name], list(zip(edges, cumulative, strict=True)), histogram.sum
+                )
+        return family
+
+
+def _progress(view: RunView) -> Iterator[Sample]:
+    # Counters start at 0 with the run, so that a rate over its first steps is right.
+    snapshot = view.snapshot or Snapshot(step=0, revision=0, groups=())
+    newest = view.result or snapshot
+    yield metrics.TRAIN_LOSS, newest.train_loss, ()
+    yield metrics.VALIDATION_LOSS, newest.validation_loss, ()
+    yield metrics.VALIDATION_ACCURACY, newest.validation_accuracy, ()
+    yield metrics.GRADIENT_NORM, snapshot.gradient_norm, ()
+    yield metrics.STEPS, view.result.steps if view.result else snapshot.step, ()
+    yield metrics.SAMPLES, snapshot.samples, ()
+
+
+def _steering(snapshot: Snapshot) -> Iterator[Sample]:
+    for group in snapshot.groups:
+        yield metrics.LEARNING_RATE, group.learning_rate, (group.name,)
+        for component, value in _components(group):
+            yield metrics.LEARNING_RATE_COMPONENT, value, (group.name, component)
+    for rule, count in snapshot.guardrail_interventions.items():
+        yield metrics.GUARDRAIL_INTERVENTIONS, count, (rule,)
+    for policy, outcomes in snapshot.policy_decisions.items():
+        for outcome, count in outcomes.items():
+            yield metrics.POLICY_DECISIONS, count, (policy, outcome)
+
+
+def _components(group: GroupState) -> Iterator[tuple[str, float | None]]:
+    yield "base", group.base
+    for policy, factor in group.factors.items():
+        yield f"factor:{policy}", factor
+    yield "operator", group.operator
+    yield "hold", group.hold
+    yield "applied", group.learning_rate
+
+
+def _simple_families() -> dict[MetricDescription, GaugeMetricFamily | CounterMetricFamily]:
+    kinds = {"gauge": GaugeMetricFamily, "counter": CounterMetricFamily}
+    return {
+        metric: kinds[metric.kind](metric.name, metric.help, labels=metric.labels)
+        for metric in metrics.METRICS
+        if metric.kind in kinds
+    }
+
+
+def _duration_family() -> HistogramMetricFamily:
+    metric = metrics.STEP_DURATION
+    return HistogramMetricFamily(metric.name, metric.help, labels=metric.labels, unit="seconds")

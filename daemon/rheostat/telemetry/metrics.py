@@ -1,0 +1,121 @@
+"""The table of every metric: the collector fills it, the docs print it, a test guards it.
+
+Names and labels are a contract with dashboards and alerts: they are added to, never renamed. The
+values of every label come from a spec or from a list in the code, so the number of series is
+bounded; nothing that a caller types freely becomes a label.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True, slots=True)
+class MetricDescription:
+    """One metric as `/metrics` shows it."""
+
+    name: str
+    kind: Literal["gauge", "counter", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    """What it tells, as a sentence."""
+
+
+LEARNING_RATE = MetricDescription(
+    "rheostat_learning_rate",
+    "gauge",
+    ("run", "group"),
+    "The learning rate that the optimizer holds for a param group.",
+)
+LEARNING_RATE_COMPONENT = MetricDescription(
+    "rheostat_learning_rate_component",
+    "gauge",
+    ("run", "group", "component"),
+    "How a learning rate is made up: base of the schedule, factor:<policy>, operator factor, "
+    "hold while an operator holds it, and applied after the guardrails.",
+)
+TRAIN_LOSS = MetricDescription(
+    "rheostat_train_loss", "gauge", ("run",), "Loss of the last finished training step."
+)
+VALIDATION_LOSS = MetricDescription(
+    "rheostat_validation_loss", "gauge", ("run",), "Loss of the newest validation."
+)
+VALIDATION_ACCURACY = MetricDescription(
+    "rheostat_validation_accuracy",
+    "gauge",
+    ("run",),
+    "Accuracy of the newest validation, from 0 to 1.",
+)
+GRADIENT_NORM = MetricDescription(
+    "rheostat_gradient_norm",
+    "gauge",
+    ("run",),
+    "The newest measured total gradient norm, before clipping.",
+)
+STEPS = MetricDescription("rheostat_steps_total", "counter", ("run",), "Finished optimizer steps.")
+SAMPLES = MetricDescription(
+    "rheostat_samples_total", "counter", ("run",), "Training samples that finished steps have seen."
+)
+STEP_DURATION = MetricDescription(
+    "rheostat_step_duration_seconds",
+    "histogram",
+    ("run",),
+    "Time from one step boundary to the next, since the daemon was started.",
+)
+LEARNING_RATE_CHANGES = MetricDescription(
+    "rheostat_learning_rate_changes_total",
+    "counter",
+    ("run", "source"),
+    "Decisions that changed a learning rate, by who made them: operator, policy:<name>, "
+    "guardrail or expiry.",
+)
+GUARDRAIL_INTERVENTIONS = MetricDescription(
+    "rheostat_guardrail_interventions_total",
+    "counter",
+    ("run", "rule"),
+    "Steps at which a guardrail bent the learning rate of a group, counted for each group.",
+)
+POLICY_DECISIONS = MetricDescription(
+    "rheostat_policy_decisions_total",
+    "counter",
+    ("run", "policy", "outcome"),
+    "Answers of a policy, by outcome: changed, kept or failed.",
+)
+RUN_PHASE = MetricDescription(
+    "rheostat_run_phase",
+    "gauge",
+    ("run", "phase"),
+    "Where a run stands: 1 for the phase it is in, 0 for the others.",
+)
+BUILD_INFO = MetricDescription(
+    "rheostat_build_info",
+    "gauge",
+    ("version", "python"),
+    "Always 1; the labels say which Rheostat and which Python the daemon runs.",
+)
+
+METRICS = (
+    LEARNING_RATE,
+    LEARNING_RATE_COMPONENT,
+    TRAIN_LOSS,
+    VALIDATION_LOSS,
+    VALIDATION_ACCURACY,
+    GRADIENT_NORM,
+    STEPS,
+    SAMPLES,
+    STEP_DURATION,
+    LEARNING_RATE_CHANGES,
+    GUARDRAIL_INTERVENTIONS,
+    POLICY_DECISIONS,
+    RUN_PHASE,
+    BUILD_INFO,
+)
+"""Every metric, in the order it is exposed."""
+
+
+def as_markdown() -> str:
+    """Return the table as it stands in the docs."""
+    rows = (
+        f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |\n"
+        for metric in METRICS
+    )
+    return "| metric | type | labels | what it tells |\n|---|---|---|---|\n" + "".join(rows)

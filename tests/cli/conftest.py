@@ -1,0 +1,218 @@
+import contextlib
+import struct
+
+import pytest
+from typer.testing import CliRunner
+
+from rheostat.cli import connection
+from rheostat.cli.main import app
+from rheostat.errors import NotFound
+from rheostat.runs.records import (
+    ChangeResult,
+    Explanation,
+    GroupDescription,
+    Phase,
+    Result,
+    RunView,
+    Snapshot,
+    StepRows,
+    WatchEvent,
+)
+from rheostat.steering.records import Decision, DecisionRecord, GroupChange, GroupState
+
+STATE = GroupState(
+    name="default",
+    learning_rate=0.0005,
+    base=0.001,
+    factors={"loss_spike": 1.0},
+    operator=0.5,
+    hold=None,
+    guardrails=(),
+)
+DECISION = Decision(
+    revision=1,
+    applied_step=41,
+    source="operator",
+    groups=(
+        GroupChange(
+            name="default", old=0.001, new=0.0005, base=0.001, operator=0.5, guardrails=("max_lr",)
+        ),
+    ),
+    verb="scale",
+    value=0.5,
+    principal="alice",
+    reason="too [noisy]",
+    request_id="r-1",
+    time=1_700_000_000.5,
+)
+SNAPSHOT = Snapshot(
+    step=60,
+    revision=1,
+    groups=(STATE,),
+    train_loss=0.25,
+    validation_loss=0.5,
+    validation_accuracy=0.75,
+    steps_per_second=1950.0,
+)
+
+
+def make_view(phase=Phase.RUNNING, **changes):
+    fields = {
+        "name": "digits",
+        "phase": phase,
+        "spec": '{"name":"digits"}',
+        "steps": 100,
+        "groups": (
+            GroupDescription(name="default", tensors=8, parameters=58442, lr=None, lr_scale=1.0),
+        ),
+        "snapshot": SNAPSHOT,
+        "revision": 1,
+        "principal": "alice",
+        "created_at": 1_700_000_000.0,
+        "started_at": 1_700_000_001.0,
+    }
+    if phase.is_final and phase is not Phase.FAILED:
+        fields["result"] = Result(
+            steps=100,
+            train_loss=0.125,
+            validation_loss=0.25,
+            validation_accuracy=0.975,
+            weights="w",
+        )
+        fields["finished_at"] = 1_700_000_011.0
+    return RunView(**(fields | changes))
+
+
+def doubles(*values):
+    return struct.pack(f"<{len(values)}d", *values)
+
+
+class FakeClient:
+    """Knows one run, `digits`, that ends as soon as it is watched; remembers what it was asked."""
+
+    def __init__(self):
+        self.asked = []
+        self.change = None
+        self.final = make_view(Phase.SUCCEEDED)
+        self.view = make_view()
+        self.result = ChangeResult(decision=DECISION, request_id="r-1")
+        self.state = Explanation(
+            run="digits", step=60, revision=1, groups=(STATE,), decisions=(DECISION,)
+        )
+
+    def _of(self, run):
+        if run != "digits":
+            raise NotFound(f"no run is named {run!r}")
+        return self.view
+
+    def create_run(self, spec):
+        self.asked.append(("create", spec))
+        return make_view(Phase.QUEUED, snapshot=None)
+
+    def get_run(self, run):
+        return self._of(run)
+
+    def list_runs(self):
+        return [self.view]
+
+    def pause_run(self, run):
+        return make_view(Phase.PAUSED)
+
+    def resume_run(self, run):
+        return make_view(Phase.RUNNING)
+
+    def delete_run(self, run):
+        self._of(run)
+        self.asked.append(("delete", run))
+
+    def stop_run(self, run):
+        self.asked.append(("stop", run))
+        return make_view(Phase.STOPPING)
+
+    def watch_run(self, run, after_revision=None):
+        self.asked.append(("watch", after_revision))
+        yield WatchEvent(run=run, view=self._of(run))
+        yield WatchEvent(run=run, snapshot=SNAPSHOT)
+        yield WatchEvent(run=run, decision=DECISION)
+        self.view = self.final
+        yield WatchEvent(run=run, view=self.view)
+
+    def export_run(self, run):
+        yield StepRows(
+            first_step=0,
+            count=2,
+            train_loss=doubles(0.1, 1 / 3),
+            learning_rate={"default": doubles(0.001, 0.002)},
+            duration=doubles(0.5, 0.25),
+            gradient_norm={0: 2.5},
+        )
+        # The validation after step 1 arrives with the batch that follows it.
+        yield StepRows(
+            first_step=2,
+            count=1,
+            train_loss=doubles(0.05),
+            learning_rate={"default": doubles(0.003)},
+            duration=doubles(0.125),
+            validation_loss={2: 0.75},
+            validation_accuracy={2: 0.5},
+        )
+
+    def change_learning_rate(self, run, change, *, wait=True, timeout=None):
+        self._of(run)
+        self.change = change
+        self.asked.append(("change", wait, timeout))
+        return self.result
+
+    def explain(self, run):
+        self._of(run)
+        return self.state
+
+    def list_decisions(self, run, after_revision=0):
+        self._of(run)
+        yield DecisionRecord(run=run, decision=DECISION, previous_hash="0" * 64, hash="f" * 64)
+
+
+@pytest.fixture
+def client(monkeypatch):
+    """A client that every verb gets, of a shared daemon at 127.0.0.1:1."""
+    client = FakeClient()
+    daemon = connection.Daemon(address="127.0.0.1:1")
+    monkeypatch.setattr(connection, "find_daemon", lambda *target: contextlib.nullcontext(daemon))
+    monkeypatch.setattr(connection, "dial", lambda daemon: contextlib.nullcontext(client))
+    return client
+
+
+@pytest.fixture
+def embedded(client, monkeypatch):
+    """The same client, of a daemon that lives in the command."""
+    daemon = connection.Daemon(
+        address="127.0.0.1:1", metrics_address="127.0.0.1:2", is_embedded=True
+    )
+    monkeypatch.setattr(connection, "find_daemon", lambda *target: contextlib.nullcontext(daemon))
+    return client
+
+
+@pytest.fixture
+def rheostat(monkeypatch):
+    """Run the command line: `rheostat("lr", "show", "digits")`."""
+    monkeypatch.setenv("COLUMNS", "200")
+    for variable in ("RHEOSTAT_ADDRESS", "RHEOSTAT_STATE_DIR"):
+        monkeypatch.delenv(variable, raising=False)
+
+    def invoke(*arguments):
+        return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+    return invoke
+
+
+@pytest.fixture
+def spec_file(tmp_path):
+    file = tmp_path / "digits.yaml"
+    file.write_text("name: digits\noptimizer: {lr: 1e-3}\ntrain: {steps: 100}\n")
+    return file
+
+
+@pytest.fixture
+def view_of():
+    """Make a view of the run `digits` in a phase, with other fields changed."""
+    return make_view

@@ -1,0 +1,192 @@
+import json
+import math
+
+import msgspec
+import pytest
+
+from rheostat.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    RevisionConflict,
+    Unreachable,
+    Violation,
+)
+from rheostat.runs.records import ChangeResult
+from rheostat.steering.records import Change, Verb
+
+
+def test_show_prints_the_json_that_scripts_rely_on(client, rheostat):
+    shown = json.loads(rheostat("lr", "show", "digits", "--json").stdout)
+
+    assert (shown["run"], shown["step"], shown["revision"]) == ("digits", 60, 1)
+    [group] = shown["groups"]
+    assert group | {"guardrails": None, "momentum": None} == {
+        "name": "default",
+        "learning_rate": 0.0005,
+        "base": 0.001,
+        "factors": {"loss_spike": 1.0},
+        "operator": 0.5,
+        "hold": None,
+        "guardrails": None,
+        "momentum": None,
+    }
+
+
+def test_show_prints_a_table(client, rheostat):
+    assert "loss_spike 1" in rheostat("lr", "show", "digits").stdout
+
+
+def test_explain_prints_the_product_and_what_is_in_force(client, rheostat):
+    out = rheostat("lr", "explain", "digits").stdout
+
+    assert "default: 0.0005 = base 0.001 × loss_spike 1 × operator 0.5" in out  # noqa: RUF001
+    assert "step 41: alice scale 0.5: default 0.001 → 0.0005 [bent by max_lr] (too [noisy])" in out
+
+
+def test_history_prints_flat_decision_records(client, rheostat):
+    [record] = json.loads(rheostat("lr", "history", "digits", "--json").stdout)
+
+    assert list(record) == [
+        "run",
+        "revision",
+        "applied_step",
+        "source",
+        "principal",
+        "verb",
+        "value",
+        "reason",
+        "request_id",
+        "time",
+        "groups",
+        "guardrails",
+        "previous_hash",
+        "hash",
+    ]
+    assert (record["applied_step"], record["principal"], record["time"]) == (
+        41,
+        "alice",
+        1_700_000_000.5,
+    )
+
+
+def test_history_shows_reasons_as_they_were_written(client, rheostat):
+    out = rheostat("lr", "history", "digits").stdout
+
+    assert "alice" in out
+    assert "too [noisy]" in out
+
+
+def test_a_change_prints_the_json_that_scripts_rely_on(client, rheostat):
+    result = rheostat("lr", "scale", "digits", "0.5", "--json")
+
+    assert json.loads(result.stdout) == {
+        "revision": 1,
+        "applied_step": 41,
+        "groups": [{"name": "default", "old": 0.001, "new": 0.0005}],
+        "guardrails": ["max_lr"],
+        "request_id": "r-1",
+    }
+
+
+def test_a_change_is_told_in_words_with_the_guardrail_that_bent_it(client, rheostat):
+    out = rheostat("lr", "scale", "digits", "0.5").stdout
+
+    assert "Acts from step 41 on, as revision 1." in out
+    assert "guardrails.max_lr is the largest LR" in out
+
+
+def test_every_option_of_a_change_reaches_the_daemon(client, rheostat):
+    options = "--steps 50 --group a --group b --at-step 7 --expires-after-steps 9 --request-id k"
+    result = rheostat(
+        *f"lr ramp digits 0.01 {options} --expected-revision 3 --timeout 2.5".split(),
+        *("--reason", "a b"),
+    )
+
+    assert result.exit_code == 0, result.stderr
+    assert client.change == Change(
+        verb=Verb.RAMP,
+        value=0.01,
+        steps=50,
+        groups=("a", "b"),
+        at_step=7,
+        expires_after_steps=9,
+        reason="a b",
+        request_id="k",
+        expected_revision=3,
+    )
+    assert client.asked == [("change", True, 2.5)]
+
+
+@pytest.mark.parametrize("verb", ["set", "scale", "hold"])
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf", "-1", "-1e-3", "-.5", "1e9"])
+def test_any_number_is_for_the_daemon_to_judge(client, rheostat, verb, value):
+    result = rheostat("lr", verb, "digits", value)
+
+    assert result.exit_code == 0, result.stderr
+    assert client.change.value == pytest.approx(float(value), nan_ok=True)
+    assert math.isnan(client.change.value) == (value == "nan")
+
+
+def test_release_takes_no_value(client, rheostat):
+    assert rheostat("lr", "release", "digits").exit_code == 0
+    assert client.change == Change(verb=Verb.RELEASE)
+
+
+def test_a_change_that_is_not_waited_for_has_no_step_yet(client, rheostat):
+    client.result = ChangeResult(decision=None, request_id="r-9")
+    answer = json.loads(rheostat("lr", "release", "digits", "--no-wait", "--json").stdout)
+
+    assert answer == {
+        "revision": None,
+        "applied_step": None,
+        "groups": [],
+        "guardrails": [],
+        "request_id": "r-9",
+    }
+    assert client.asked == [("change", False, 30.0)]
+
+
+@pytest.mark.parametrize(
+    ("error", "exit_code"),
+    [
+        (InvalidRequest([Violation("value", "-1", "a positive number")]), 2),
+        (FailedPrecondition("digits has finished"), 1),
+        (RevisionConflict("digits is at revision 4"), 1),
+        (Unreachable("no daemon answers at 127.0.0.1:1"), 3),
+    ],
+)
+def test_a_refusal_is_one_line_on_stderr_and_an_exit_code(
+    client, rheostat, monkeypatch, error, exit_code
+):
+    def refuse(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr(client, "change_learning_rate", refuse)
+    result = rheostat("lr", "set", "digits", "-1")
+
+    assert (result.exit_code, result.stdout) == (exit_code, "")
+    assert result.stderr == f"{error}\n"
+
+
+def test_an_unknown_run_is_told(client, rheostat):
+    result = rheostat("lr", "show", "mnist")
+
+    assert (result.exit_code, result.stderr) == (1, "no run is named 'mnist'\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("set", "digits"), ("set", "digits", "fast"), ("scale", "digits", "1", "--grup", "a")],
+)
+def test_a_malformed_command_is_a_usage_error(client, rheostat, arguments):
+    assert rheostat("lr", *arguments).exit_code == 2
+    assert client.change is None
+
+
+def test_a_held_group_explains_what_it_would_be(client, rheostat):
+    [group] = client.state.groups
+    held = msgspec.structs.replace(group, hold=0.01, learning_rate=0.01)
+    client.state = msgspec.structs.replace(client.state, groups=(held,), decisions=())
+    out = rheostat("lr", "explain", "digits").stdout
+
+    assert "default: 0.01 = held at 0.01 (without the hold: base 0.001" in out

@@ -1,0 +1,76 @@
+import json
+import subprocess
+import sys
+
+from rheostat.cli import connection, serve
+from rheostat.spec.schema import json_schema
+
+
+def test_version_prints_the_version(rheostat):
+    assert rheostat("--version").stdout == "rheostat 0.1.0\n"
+
+
+def test_schema_prints_the_schema(rheostat):
+    assert json.loads(rheostat("schema").stdout) == json_schema()
+
+
+def test_the_verbs_are_a_promise(rheostat):
+    verbs = ["run", "plan", "validate", "schema", "serve", "runs", "lr"]
+    out = rheostat("--help").stdout
+
+    assert all(verb in out for verb in verbs)
+
+
+def test_an_unknown_verb_is_a_usage_error(rheostat):
+    assert rheostat("trian").exit_code == 2
+
+
+def test_address_and_state_dir_may_stand_before_the_verb(client, rheostat, monkeypatch):
+    targets = []
+    find = connection.find_daemon
+    monkeypatch.setattr(connection, "find_daemon", lambda *t: targets.append(t) or find(*t))
+    rheostat("--address", "a:1", "lr", "show", "digits")
+    rheostat("--address", "a:1", "--state-dir", "s", "lr", "show", "digits", "--address", "b:2")
+
+    assert targets == [("a:1", None), ("b:2", "s")]
+
+
+def test_address_may_come_from_the_environment(client, rheostat, monkeypatch):
+    targets = []
+    find = connection.find_daemon
+    monkeypatch.setattr(connection, "find_daemon", lambda *t: targets.append(t) or find(*t))
+    monkeypatch.setenv("RHEOSTAT_ADDRESS", "c:3")
+    rheostat("runs", "list")
+
+    assert targets == [("c:3", None)]
+
+
+def test_serve_hands_its_options_to_the_daemon(rheostat, monkeypatch, tmp_path):
+    from rheostat import app
+
+    served = []
+    monkeypatch.setattr(app, "serve", served.append)
+    options = ["--state-dir", tmp_path, "--address", "127.0.0.1:0", "--log-format", "json"]
+    result = rheostat("serve", *options, "--max-concurrent-runs", "2")
+
+    assert result.exit_code == 0, result.stderr
+    assert served == [
+        app.Settings(
+            state_dir=tmp_path,
+            address="127.0.0.1:0",
+            metrics_address=serve.DEFAULT_METRICS_ADDRESS,
+            max_concurrent_runs=2,
+            log_format="json",
+            log_level="info",
+        )
+    ]
+
+
+def test_help_needs_neither_torch_nor_grpc():
+    code = (
+        "import sys; from rheostat.cli.main import app;"
+        "print([m for m in ('torch', 'grpc', 'matplotlib', 'aiohttp') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert done.stdout.strip() == "[]"

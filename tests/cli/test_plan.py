@@ -1,0 +1,78 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from rheostat.spec.loading import read_file
+from rheostat.spec.validation import parse
+
+
+def test_plan_prints_the_json_that_scripts_rely_on(rheostat, spec_file):
+    result = rheostat("plan", spec_file, "--json", "--at", "0:100:25")
+    plan = json.loads(result.stdout)
+
+    assert plan["steps"] == [0, 25, 50, 75]
+    assert plan["learning_rate"] == {"default": [0.001] * 4}
+    [group] = plan["groups"]
+    assert (group["name"], group["tensors"]) == ("default", 8)
+    assert plan["total_steps"] == 100
+
+
+def test_plan_shows_momentum_where_the_schedule_moves_it(rheostat, spec_file):
+    options = ["--set", "schedule.name=OneCycleLR", "--at", "::30"]
+    plan = json.loads(rheostat("plan", spec_file, "--json", *options).stdout)
+
+    assert plan["steps"] == [0, 30, 60, 90]
+    assert plan["momentum"]["default"][0] == 0.95
+
+
+def test_plan_shows_rates_within_the_bounds(rheostat, spec_file):
+    options = ["--set", "guardrails.max_lr=5e-4", "--at", "0:2"]
+    result = rheostat("plan", spec_file, "--json", *options, "--at", "0:2:1")
+
+    assert json.loads(result.stdout)["learning_rate"]["default"] == [0.0005, 0.0005]
+
+
+def test_plan_prints_tables(rheostat, spec_file):
+    out = rheostat("plan", spec_file).stdout
+
+    assert "100 steps" in out
+    assert "default" in out
+
+
+@pytest.mark.parametrize("at", ["", "5", "0:10", "a:b:c", "-1:5:1", "0:5:0", "5:0:1"])
+def test_steps_that_make_no_sense_are_a_usage_error(rheostat, spec_file, at):
+    assert rheostat("plan", spec_file, "--at", at).exit_code == 2
+
+
+@pytest.mark.parametrize("suffix", ["png", "svg", "pdf"])
+def test_plan_draws_the_curve(rheostat, spec_file, tmp_path, suffix):
+    file = tmp_path / f"plan.{suffix}"
+    result = rheostat("plan", spec_file, "--plot", file, "--set", "schedule.name=OneCycleLR")
+
+    assert result.exit_code == 0, result.stderr
+    assert file.stat().st_size > 1000
+
+
+def test_a_picture_of_unknown_kind_is_a_usage_error(rheostat, spec_file, tmp_path):
+    assert rheostat("plan", spec_file, "--plot", tmp_path / "plan.bmp").exit_code == 2
+
+
+def test_validate_says_ok(rheostat, spec_file):
+    result = rheostat("validate", spec_file)
+
+    assert (result.exit_code, result.stdout) == (0, "ok\n")
+
+
+def test_validate_names_what_only_torch_can_see(rheostat, spec_file):
+    result = rheostat("validate", spec_file, "--set", "optimizer.args={momentun: 0.9}")
+
+    assert result.exit_code == 2
+    assert result.stderr.startswith("optimizer.args.momentun = 0.9: ")
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion_lenet"])
+def test_the_examples_are_well_formed(name):
+    folder = Path(__file__).parents[2] / "examples"
+
+    assert parse(read_file(folder / f"{name}.yaml"))[1] == []

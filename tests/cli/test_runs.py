@@ -1,0 +1,137 @@
+import csv
+import json
+
+import pytest
+from pyarrow import parquet
+
+from rheostat.runs.records import Failure, Phase
+
+
+def test_list_prints_the_json_that_scripts_rely_on(client, rheostat):
+    [row] = json.loads(rheostat("runs", "list", "--json").stdout)
+
+    assert row == {
+        "run": "digits",
+        "phase": "running",
+        "step": 60,
+        "steps": 100,
+        "train_loss": 0.25,
+        "validation_loss": 0.5,
+        "validation_accuracy": 0.75,
+        "learning_rate": {"default": 0.0005},
+        "revision": 1,
+    }
+
+
+def test_list_prints_a_table(client, rheostat):
+    out = rheostat("runs", "list").stdout
+
+    assert "60/100" in out
+    assert "75.00%" in out
+
+
+def test_show_prints_everything_as_json(client, rheostat):
+    shown = json.loads(rheostat("runs", "show", "digits", "--json").stdout)
+
+    assert shown["spec"] == {"name": "digits"}
+    assert shown["groups"][0]["parameters"] == 58442
+    assert shown["failure"] is None
+
+
+def test_show_of_a_failed_run_tells_why(client, rheostat, view_of):
+    client.view = view_of(Phase.FAILED, failure=Failure(message="boom", traceback="line 3"))
+    result = rheostat("runs", "show", "digits")
+
+    assert result.exit_code == 0
+    assert result.stderr == "boom\nline 3\n"
+
+
+def test_watch_prints_one_object_per_event(client, rheostat):
+    lines = rheostat("runs", "watch", "digits", "--json").stdout.splitlines()
+    events = [json.loads(line) for line in lines]
+
+    assert [event["type"] for event in events] == ["view", "snapshot", "decision", "view"]
+    assert {event["run"] for event in events} == {"digits"}
+    assert events[1]["learning_rate"] == {"default": 0.0005}
+    assert events[2]["applied_step"] == 41
+
+
+def test_watch_prints_lines_where_there_is_no_terminal(client, rheostat):
+    out = rheostat("runs", "watch", "digits").stdout.splitlines()
+
+    assert out[:4] == [
+        "digits is running",
+        "60/100  loss 0.25  lr 0.0005  1,950 steps/s  0.0 s left",
+        "step 41: alice scale 0.5: default 0.001 → 0.0005 [bent by max_lr] (too [noisy])",
+        "digits is succeeded",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("verb", "answer"),
+    [
+        ("pause", "digits is paused before step 60."),
+        ("resume", "digits is running."),
+        ("stop", "digits is stopping."),
+        ("delete", "digits is deleted."),
+    ],
+)
+def test_a_verb_says_what_became_of_the_run(client, rheostat, verb, answer):
+    assert rheostat("runs", verb, "digits").stdout == f"{answer}\n"
+
+
+def test_export_writes_every_bit_as_csv(client, rheostat, tmp_path):
+    file = tmp_path / "digits.csv"
+    result = rheostat("runs", "export", "digits", file)
+
+    assert result.exit_code == 0, result.stderr
+    assert file.read_text().splitlines() == [
+        "step,train_loss,learning_rate.default,gradient_norm,validation_loss,validation_accuracy",
+        "0,0.1,0.001,2.5,,",
+        "1,0.3333333333333333,0.002,,0.75,0.5",
+        "2,0.05,0.003,,,",
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["digits.csv"]
+
+
+def test_export_adds_the_time_of_each_step_when_asked(client, rheostat, tmp_path):
+    file = tmp_path / "digits.csv"
+    rheostat("runs", "export", "digits", file, "--timing")
+
+    rows = csv.DictReader(file.read_text().splitlines())
+    assert [row["duration_seconds"] for row in rows] == ["0.5", "0.25", "0.125"]
+
+
+def test_export_writes_the_same_as_parquet(client, rheostat, tmp_path):
+    file = tmp_path / "digits.parquet"
+    result = rheostat("runs", "export", "digits", file)
+
+    assert result.exit_code == 0, result.stderr
+    assert parquet.read_table(file).to_pydict() == {
+        "step": [0, 1, 2],
+        "train_loss": [0.1, 1 / 3, 0.05],
+        "learning_rate.default": [0.001, 0.002, 0.003],
+        "gradient_norm": [2.5, None, None],
+        "validation_loss": [None, 0.75, None],
+        "validation_accuracy": [None, 0.5, None],
+    }
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_export_of_a_run_without_steps_is_a_header(client, rheostat, tmp_path, monkeypatch, suffix):
+    monkeypatch.setattr(client, "export_run", lambda run: iter(()))
+    file = tmp_path / f"digits{suffix}"
+    result = rheostat("runs", "export", "digits", file)
+
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("0 steps of digits")
+    assert file.exists()
+
+
+def test_export_to_an_unknown_format_is_a_usage_error(client, rheostat, tmp_path):
+    assert rheostat("runs", "export", "digits", tmp_path / "digits.xlsx").exit_code == 2
+
+
+def test_export_of_an_unknown_run_leaves_no_file(client, rheostat, tmp_path):
+    assert rheostat("runs", "export", "mnist", tmp_path / "mnist.csv").exit_code == 1
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,422 @@
+import signal
+import sqlite3
+import struct
+import subprocess
+import sys
+
+import msgspec
+import pytest
+
+from rheostat.errors import BrokenChain, NotFound, StorageFailed
+from rheostat.runs import audit
+from rheostat.runs.records import (
+    Failure,
+    FieldViolation,
+    GroupDescription,
+    Phase,
+    Result,
+    RunView,
+    Snapshot,
+    StepRows,
+)
+from rheostat.runs.store import Store
+from rheostat.steering.records import Decision, GroupChange, GroupState
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "state.db"
+
+
+@pytest.fixture
+def store(path):
+    store = Store(path)
+    yield store
+    store.close()
+
+
+# --- runs --------------------------------------------------------------------------------------
+
+
+def test_a_run_reads_back_as_it_was_created(store):
+    created = store.create_run(a_run("digits"), "")
+
+    assert store.get_run("digits") == created == a_run("digits")
+
+
+def test_a_saved_run_reads_back_with_every_field(store):
+    store.create_run(a_run("digits"), "")
+    everything = a_run(
+        "digits",
+        phase=Phase.FAILED,
+        steps=400,
+        groups=(GroupDescription(name="head", tensors=2, parameters=650, lr=None, lr_scale=0.1),),
+        snapshot=Snapshot(
+            step=12,
+            revision=0,
+            groups=(
+                GroupState(
+                    name="head",
+                    learning_rate=0.1 + 0.2,
+                    base=1e-300,
+                    factors={"loss_spike": 0.5},
+                    operator=2.0,
+                    hold=None,
+                    guardrails=("max_lr",),
+                ),
+            ),
+            train_loss=2.3,
+            policy_decisions={"loss_spike": {"changed": 1}},
+        ),
+        result=Result(steps=12, weights="weights.safetensors"),
+        failure=Failure(
+            message="the loss is not finite",
+            violations=(FieldViolation(field="optimizer.lr", value="9", expected="less"),),
+        ),
+        started_at=2.5,
+        finished_at=1e9 + 0.1,
+        device="cpu",
+        pid=4321,
+    )
+
+    store.save_run(everything)
+
+    assert store.get_run("digits") == everything
+
+
+def test_an_unknown_run_is_none_and_cannot_be_saved(store):
+    assert store.get_run("ghost") is None
+    with pytest.raises(NotFound, match="'ghost'"):
+        store.save_run(a_run("ghost"))
+
+
+def test_a_taken_name_gets_the_first_free_number(store):
+    names = [store.create_run(a_run("digits"), "").name for _ in range(3)]
+    store.delete_run("digits-2")
+    names.append(store.create_run(a_run("digits"), "").name)
+
+    assert names == ["digits", "digits-2", "digits-3", "digits-2"]
+
+
+def test_a_numbered_name_is_no_longer_than_a_name_may_be(store):
+    for _ in range(2):
+        longest = store.create_run(a_run("x" * 63), "").name
+
+    assert longest == "x" * 61 + "-2"
+
+
+def test_a_repeated_request_returns_the_first_run_as_it_is_now(store):
+    store.create_run(a_run("digits"), "request-1")
+    store.save_run(a_run("digits", phase=Phase.RUNNING))
+
+    again = store.create_run(a_run("digits"), "request-1")
+
+    assert again == a_run("digits", phase=Phase.RUNNING)
+    assert len(store.list_runs()) == 1
+
+
+def test_runs_are_listed_in_the_order_of_their_creation(store):
+    for name in ("zeta", "alpha", "mid"):
+        store.create_run(a_run(name), "")
+    store.save_run(a_run("zeta", phase=Phase.RUNNING))
+
+    assert [view.name for view in store.list_runs()] == ["zeta", "alpha", "mid"]
+
+
+def test_a_deleted_run_leaves_nothing_behind(store):
+    store.create_run(a_run("digits"), "")
+    store.append_decisions("digits", [a_decision(1)])
+    store.append_rows("digits", rows(0, 4))
+
+    store.delete_run("digits")
+    store.create_run(a_run("digits"), "")
+
+    assert store.list_decisions("digits") == []
+    assert store.read_rows("digits") == []
+
+
+def test_the_revision_of_a_run_is_that_of_its_newest_decision(store):
+    store.create_run(a_run("digits"), "")
+    store.append_decisions("digits", [a_decision(1), a_decision(2)])
+    store.save_run(a_run("digits", revision=77))
+
+    assert store.get_run("digits").revision == 2
+    assert [view.revision for view in store.list_runs()] == [2]
+
+
+# --- decisions ---------------------------------------------------------------------------------
+
+
+def test_decisions_are_chained_across_calls_and_read_back_verified(store):
+    store.create_run(a_run("digits"), "")
+    records = store.append_decisions("digits", [a_decision(1), a_decision(2)])
+    records += store.append_decisions("digits", [a_decision(3)])
+
+    assert store.list_decisions("digits") == records
+    assert records[0].previous_hash == audit.GENESIS
+    audit.verify(store.list_decisions("digits"))
+
+
+def test_each_run_has_a_chain_of_its_own(store):
+    for name in ("one", "two"):
+        store.create_run(a_run(name), "")
+        store.append_decisions(name, [a_decision(1, request_id="same")])
+
+    assert store.list_decisions("two")[0].previous_hash == audit.GENESIS
+    assert store.list_decisions("two")[0].hash != store.list_decisions("one")[0].hash
+
+
+@pytest.mark.parametrize("revision", [1, 2, 4])
+def test_a_revision_that_is_not_the_next_is_refused_and_nothing_is_kept(store, revision):
+    store.create_run(a_run("digits"), "")
+    store.append_decisions("digits", [a_decision(1)])
+
+    with pytest.raises(BrokenChain, match=f"decision {revision} cannot follow 2"):
+        store.append_decisions("digits", [a_decision(2), a_decision(revision)])
+
+    assert [record.decision.revision for record in store.list_decisions("digits")] == [1]
+
+
+def test_a_request_id_cannot_be_decided_twice(store):
+    store.create_run(a_run("digits"), "")
+
+    with pytest.raises(StorageFailed, match="UNIQUE constraint"):
+        store.append_decisions("digits", [a_decision(n, request_id="once") for n in (1, 2)])
+
+    assert store.list_decisions("digits") == []
+
+
+def test_decisions_of_an_unknown_run_are_refused(store):
+    with pytest.raises(StorageFailed, match="FOREIGN KEY"):
+        store.append_decisions("ghost", [a_decision(1)])
+
+
+def test_decisions_are_listed_in_pages(store):
+    store.create_run(a_run("digits"), "")
+    store.append_decisions("digits", [a_decision(n) for n in range(1, 8)])
+
+    page = store.list_decisions("digits", after_revision=2, limit=3)
+
+    assert [record.decision.revision for record in page] == [3, 4, 5]
+
+
+def test_a_decision_is_found_by_its_request(store):
+    store.create_run(a_run("digits"), "")
+    asked = a_decision(2, request_id="request-9")
+    store.append_decisions("digits", [a_decision(1), asked])
+
+    assert store.find_decision("digits", "request-9") == asked
+    assert store.find_decision("digits", "request-8") is None
+    assert store.find_decision("digits", "") is None
+
+
+def test_decisions_are_counted_by_source(store):
+    store.create_run(a_run("digits"), "")
+    sources = ["operator", "policy:loss_spike", "operator"]
+    store.append_decisions(
+        "digits", [a_decision(n, source=source) for n, source in enumerate(sources, start=1)]
+    )
+
+    assert store.count_decisions_by_source("digits") == {"operator": 2, "policy:loss_spike": 1}
+    assert store.count_decisions_by_source("ghost") == {}
+
+
+# --- step rows ---------------------------------------------------------------------------------
+
+
+def test_step_rows_keep_every_bit(store):
+    store.create_run(a_run("digits"), "")
+    batch = rows(0, 2, validation_loss={2: 0.1 + 0.2})
+
+    store.append_rows("digits", batch)
+
+    assert store.read_rows("digits") == [batch]
+
+
+def test_step_rows_are_read_in_pages_that_lose_and_repeat_nothing(store):
+    store.create_run(a_run("digits"), "")
+    batches = [rows(first, 10) for first in range(0, 70, 10)]
+    for batch in batches:
+        store.append_rows("digits", batch)
+
+    read, after_step = [], -1
+    while page := store.read_rows("digits", after_step, limit_batches=3):
+        read += page
+        after_step = page[-1].first_step + page[-1].count - 1
+
+    assert read == batches
+
+
+def test_a_step_in_the_middle_of_a_batch_gives_that_batch(store):
+    store.create_run(a_run("digits"), "")
+    store.append_rows("digits", rows(0, 10))
+
+    assert store.read_rows("digits", after_step=8) == [rows(0, 10)]
+    assert store.read_rows("digits", after_step=9) == []
+
+
+def test_the_validation_after_the_last_step_joins_the_batch_of_that_step(store):
+    store.create_run(a_run("digits"), "")
+    store.append_rows("digits", rows(0, 10, validation_loss={5: 0.9}))
+
+    store.append_rows("digits", rows(0, 0, validation_loss={10: 0.4}))
+
+    assert store.read_rows("digits") == [rows(0, 10, validation_loss={5: 0.9, 10: 0.4})]
+
+
+def test_a_validation_before_any_step_has_no_row_to_join(store):
+    store.create_run(a_run("digits"), "")
+
+    store.append_rows("digits", rows(0, 0, validation_loss={0: 2.3}))
+
+    assert store.read_rows("digits") == []
+
+
+# --- the file ----------------------------------------------------------------------------------
+
+
+def test_everything_is_there_after_closing_and_opening_again(store, path):
+    store.create_run(a_run("digits"), "request-1")
+    records = store.append_decisions("digits", [a_decision(1)])
+    store.append_rows("digits", rows(0, 4))
+    store.close()
+
+    again = Store(path)
+
+    assert again.create_run(a_run("digits"), "request-1") == a_run("digits", revision=1)
+    assert again.list_decisions("digits") == records
+    assert again.read_rows("digits") == [rows(0, 4)]
+    again.close()
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from rheostat.runs.records import Phase, RunView
+from rheostat.runs.store import Store
+from rheostat.steering.records import Decision
+
+store = Store(Path(sys.argv[1]))
+store.create_run(RunView(name="digits", phase=Phase.RUNNING, spec="{}"), "")
+for first in range(1, 1_000_000, 3):
+    batch = [
+        Decision(revision=revision, applied_step=revision, source="operator", groups=())
+        for revision in range(first, first + 3)
+    ]
+    records = store.append_decisions("digits", batch)
+    print(records[-1].decision.revision, flush=True)
+"""
+
+
+def test_no_acknowledged_decision_is_lost_when_the_writer_is_killed(path):
+    writer = subprocess.Popen(
+        [sys.executable, "-c", WRITER, str(path)], stdout=subprocess.PIPE, text=True
+    )
+    seen = [next(writer.stdout) for _ in range(20)]
+    writer.send_signal(signal.SIGKILL)
+    remaining, _ = writer.communicate()
+    acknowledged = int([*seen, *remaining.splitlines()][-1])
+
+    store = Store(path)
+    records = store.list_decisions("digits", limit=1_000_000)
+    last = records[-1].decision.revision
+    goes_on = store.append_decisions("digits", [a_decision(last + 1)])
+    store.close()
+
+    assert last in {acknowledged, acknowledged + 3}
+    audit.verify([*records, *goes_on])
+
+
+def test_a_decision_altered_in_the_file_is_found(store, path):
+    store.create_run(a_run("digits"), "")
+    store.append_decisions("digits", [a_decision(1, reason="plateau"), a_decision(2)])
+    with sqlite3.connect(path) as stranger:
+        stranger.execute("UPDATE decisions SET record = replace(record, 'plateau', 'boredom')")
+    stranger.close()
+
+    with pytest.raises(BrokenChain, match="run digits: decision 1 was altered"):
+        audit.verify(store.list_decisions("digits"))
+
+
+def test_a_newer_schema_is_refused_and_left_alone(path):
+    with sqlite3.connect(path) as newer:
+        newer.execute("PRAGMA user_version = 99")
+    newer.close()
+    before = path.read_bytes()
+
+    with pytest.raises(StorageFailed, match=r"state\.db was written by a newer Rheostat"):
+        Store(path)
+
+    assert path.read_bytes() == before
+
+
+def test_a_file_that_is_no_database_is_refused_with_its_path(path):
+    path.write_text("name: digits\n" * 100)
+
+    with pytest.raises(StorageFailed, match=r"state\.db: file is not a database"):
+        Store(path)
+
+
+def test_a_missing_folder_is_refused_with_the_path(tmp_path):
+    with pytest.raises(StorageFailed, match=r"nowhere/state\.db: unable to open"):
+        Store(tmp_path / "nowhere" / "state.db")
+
+
+def test_a_damaged_row_is_told_with_the_path(store, path):
+    store.create_run(a_run("digits"), "")
+    with sqlite3.connect(path) as stranger:
+        stranger.execute("UPDATE runs SET groups = '[{'")
+    stranger.close()
+
+    with pytest.raises(StorageFailed, match=r"state\.db: Input data was truncated"):
+        store.get_run("digits")
+
+
+def test_a_full_disk_is_told_with_the_path_and_loses_nothing_before_it(store, path):
+    store.create_run(a_run("digits"), "")
+    kept = store.append_decisions("digits", [a_decision(1)])
+    connection = store._database._connection
+    pages = connection.execute("PRAGMA page_count").fetchone()[0]
+    connection.execute(f"PRAGMA max_page_count = {pages}")
+
+    with pytest.raises(StorageFailed, match=r"state\.db: database or disk is full"):
+        store.append_decisions("digits", [a_decision(n, reason="x" * 999) for n in range(2, 99)])
+
+    assert store.list_decisions("digits") == kept
+
+
+def test_commits_reach_the_disk_itself(store):
+    connection = store._database._connection
+
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2
+
+
+# --- what the tests write ----------------------------------------------------------------------
+
+
+def a_run(name, **fields):
+    view = RunView(
+        name=name, phase=Phase.QUEUED, spec='{"name":"digits"}', principal="ada", created_at=1.25
+    )
+    return msgspec.structs.replace(view, **fields)
+
+
+def a_decision(revision, **fields):
+    change = GroupChange(name="head", old=0.1, new=0.05, base=0.1, operator=0.5)
+    decision = Decision(
+        revision=revision, applied_step=10 * revision, source="operator", groups=(change,)
+    )
+    return msgspec.structs.replace(decision, **fields)
+
+
+def rows(first_step, count, **columns):
+    doubles = struct.pack(f"<{count}d", *(0.1 * step for step in range(count)))
+    return StepRows(
+        first_step=first_step,
+        count=count,
+        train_loss=doubles,
+        learning_rate={"head": doubles} if count else {},
+        duration=doubles,
+        **columns,
+    )
