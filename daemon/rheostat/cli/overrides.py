@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rheostat.errors import InvalidSpec, Violation
+from rheostat.spec.loading import read_value
 
 _PATH = re.compile(r"[^.\[\]=]+(\[\d+\])*(\.[^.\[\]=]+(\[\d+\])*)*")
 _PART = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
@@ -35,8 +36,6 @@ def override(document: dict[str, Any], assignments: Sequence[str]) -> dict[str, 
 
 
 def _assign(document: dict[str, Any], assignment: str) -> None:
-    from rheostat.spec.loading import read_value
-
     path, equals, text = assignment.partition("=")
     if not equals or not _PATH.fullmatch(path):
         raise _misfit("--set", assignment, "path=value, such as train.steps=500")

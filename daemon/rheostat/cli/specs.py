@@ -11,6 +11,10 @@ from rheostat.cli.options import Overrides, SpecFile
 from rheostat.cli.overrides import override
 from rheostat.cli.terminal import OUT
 from rheostat.errors import InvalidSpec, Violation
+from rheostat.spec.loading import read_file
+from rheostat.spec.models import Spec
+from rheostat.spec.schema import json_schema
+from rheostat.spec.validation import parse
 
 
 def validate(spec: SpecFile, overrides: Overrides = None) -> None:
@@ -23,8 +27,6 @@ def validate(spec: SpecFile, overrides: Overrides = None) -> None:
 
 def schema() -> None:
     """Print the JSON Schema of specs, for editors and generators."""
-    from rheostat.spec.schema import json_schema
-
     typer.echo(json.dumps(json_schema(), indent=2))
 
 
@@ -36,8 +38,6 @@ def read_spec(
     Raises:
         InvalidSpec: if it is not a document, or a change does not fit it.
     """
-    from rheostat.spec.loading import read_file
-
     document = override(read_file(path), overrides or ())
     if name is not None:
         document["name"] = name
@@ -48,21 +48,19 @@ def read_spec(
     return document
 
 
-def check(document: dict[str, Any]) -> Any:
+def check(document: dict[str, Any]) -> Spec:
     """Return the spec of a document, checked without torch as far as that goes.
 
     Raises:
         InvalidSpec: if anything is wrong, with what only the trainer can see as well.
     """
-    from rheostat.spec.validation import parse
-
     spec, violations = parse(document, import_plugins=True)
     if spec is None:
         raise InvalidSpec(_with_deep_violations(document, violations))
     return spec
 
 
-def check_all(document: dict[str, Any]) -> Any:
+def check_all(document: dict[str, Any]) -> Spec:
     """Return the spec of a document, checked by the trainer's room too.
 
     Raises:

@@ -33,7 +33,7 @@ class GroupDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Number of parameter tensors."""
     parameters: int
     """Number of trainable scalars."""
-    lr: float | None
+    lr: float | None = None
     """The group's own LR; None where it uses the optimizer's times `lr_scale`."""
     lr_scale: float
     names: tuple[str, ...] = ()
@@ -59,7 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     samples: int = 0
     """Training samples seen."""
     steps_per_second: float | None = None
-    """Mean speed since the previous snapshot; None while paused or at the start."""
+    """Speed over the last twentieth of a second or more; None at the start."""
     guardrail_interventions: dict[str, int] = {}
     """Group-steps bent so far, by guardrail."""
     policy_decisions: dict[str, dict[str, int]] = {}

@@ -121,7 +121,7 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     base: float
     factors: dict[str, float]
     operator: float
-    hold: float | None
-    guardrails: tuple[str, ...]
+    hold: float | None = None
+    guardrails: tuple[str, ...] = ()
     momentum: float | None = None
     """The momentum (or beta1) a schedule asks for; None where it asks for none."""

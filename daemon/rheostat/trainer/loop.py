@@ -66,8 +66,9 @@ class Loop:
         self._validation_loss: float | None = None
         self._validation_accuracy: float | None = None
         self._validation_step: int | None = None
-        self._boundary_at = self._reported_at = time.perf_counter()
-        self._reported_step = 0
+        self._boundary_at = self._reported_at = self._speed_since = time.perf_counter()
+        self._speed_since_step = 0
+        self._steps_per_second: float | None = None
 
     def run(self) -> Result:
         """Train to the planned end or until told to stop, and return how it ended.
@@ -102,12 +103,14 @@ class Loop:
     def report(self, *before: Message, after: Sequence[Message] = ()) -> None:
         """Tell the daemon what has happened, with other messages around it."""
         now = time.perf_counter()
-        seconds, self._reported_at = now - self._reported_at, now
-        steps, self._reported_step = self.step - self._reported_step, self.step
+        seconds = now - self._speed_since
+        if seconds >= REPORT_SECONDS:
+            self._steps_per_second = (self.step - self._speed_since_step) / seconds
+            self._speed_since, self._speed_since_step = now, self.step
+        self._reported_at = now
         rows = self._recorder.take()
         telemetry = Telemetry(
-            snapshot=self._snapshot(steps / seconds if steps and seconds > 0 else None),
-            rows=None if self._link.is_congested else rows,
+            snapshot=self._snapshot(), rows=None if self._link.is_congested else rows
         )
         self._link.send(*before, telemetry, *after)
 
@@ -196,7 +199,7 @@ class Loop:
             {group.name: group.base for group in steering.groups},
         )
 
-    def _snapshot(self, steps_per_second: float | None) -> Snapshot:
+    def _snapshot(self) -> Snapshot:
         steering = self._steering
         return Snapshot(
             step=self.step,
@@ -209,7 +212,7 @@ class Loop:
             validation_accuracy=self._validation_accuracy,
             validation_step=self._validation_step,
             samples=self.step * self._batch_size,
-            steps_per_second=steps_per_second,
+            steps_per_second=self._steps_per_second,
             guardrail_interventions=dict(steering.interventions),
             policy_decisions={policy.name: dict(policy.outcomes) for policy in steering.policies},
             policy_failures={
