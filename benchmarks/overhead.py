@@ -2,27 +2,23 @@
 
 Both loops train the same model on the same preloaded batches with the same optimizer. The bare
 loop is what one would write by hand: forward, backward, step, nothing else. The steered loop is
-the trainer's own `Loop`, linked over a real UNIX socket to a real `RunService` in a process of its
-own, with telemetry at every step and one policy. Slices of both alternate, so a noisy machine
-slows both; the ratio of their medians is the result.
+the trainer's own `Loop`, linked to a whole daemon in a process of its own, with telemetry at every
+step and one policy; `--watchers` and `--requests` add clients in a third process, and /metrics is
+scraped each second. Slices of both alternate, so a noisy machine slows both; the ratio of their
+medians is the result.
 
 Set OMP_NUM_THREADS=1.
 """
 
 import argparse
-import json
-import multiprocessing
-import os
 import statistics
-import tempfile
 import time
-from multiprocessing.connection import Connection
-from pathlib import Path
 from typing import Any
 
 import torch
 
-from benchmarks.receiving import receive
+from benchmarks.daemon import daemon, show
+from rheostat.runs.messages import Ready
 from rheostat.spec.models import Spec
 from rheostat.trainer.building import build
 from rheostat.trainer.link import Link
@@ -33,7 +29,7 @@ SLICE_STEPS = 400
 """Steps of one slice: long enough for several telemetry flushes, short enough to share noise."""
 
 
-def spec_of(hidden: list[int], batch_size: int, policy: bool) -> Spec:
+def spec_of(hidden: list[int], batch_size: int) -> Spec:
     return Spec.model_validate(
         {
             "name": "overhead",
@@ -41,7 +37,7 @@ def spec_of(hidden: list[int], batch_size: int, policy: bool) -> Spec:
             "data": {"name": "digits", "batch_size": batch_size},
             "optimizer": {"name": "AdamW", "lr": 1e-3},
             "schedule": {"name": "warmup_cosine", "args": {"warmup_steps": 100}},
-            "policies": [{"name": "loss_spike"}] if policy else [],
+            "policies": [{"name": "loss_spike"}],
             "train": {"steps": 10_000_000, "seed": 0},
             "evaluate": {"every": 10_000_000},
         }
@@ -74,11 +70,12 @@ class Bare:
 class Steered:
     """The trainer's own loop, run in slices."""
 
-    def __init__(self, spec: Spec, socket: str) -> None:
-        link = Link(socket)
-        link.hello("overhead", "token", os.getpid())
-        self.loop = Loop(build(spec, "steered"), link, Alone())
-        self.loop.parts.model.train()
+    def __init__(self, spec: Spec, link: Link) -> None:
+        parts = build(spec, spec.name)
+        groups = tuple(group.describe() for group in parts.groups)
+        link.send(Ready(steps=parts.steps, groups=groups, device=str(parts.device)))
+        self.loop = Loop(parts, link, Alone())
+        parts.model.train()
 
     def run(self, steps: int) -> float:
         began = time.perf_counter()
@@ -86,16 +83,12 @@ class Steered:
         return time.perf_counter() - began
 
 
-def measure(seconds: float, hidden: list[int], batch_size: int) -> dict[str, Any]:
-    context = multiprocessing.get_context("spawn")
-    with tempfile.TemporaryDirectory() as folder:
-        socket = str(Path(folder) / "link.sock")
-        ours, theirs = multiprocessing.Pipe()
-        receiver = context.Process(target=receive, args=(socket, theirs), daemon=True)
-        receiver.start()
-        ours.recv()
-        spec = spec_of(hidden, batch_size, policy=True)
-        loops = {"bare": Bare(spec), "steered": Steered(spec, socket)}
+def measure(
+    seconds: float, hidden: list[int], batch_size: int, watchers: int, requests: int
+) -> dict[str, Any]:
+    spec = spec_of(hidden, batch_size)
+    with daemon(spec, watchers=watchers, requests_per_second=requests) as link:
+        loops = {"bare": Bare(spec), "steered": Steered(spec, link)}
         for loop in loops.values():
             loop.run(SLICE_STEPS)
         slices: dict[str, list[float]] = {name: [] for name in loops}
@@ -104,29 +97,20 @@ def measure(seconds: float, hidden: list[int], batch_size: int) -> dict[str, Any
             for name, loop in loops.items():
                 slices[name].append(loop.run(SLICE_STEPS) / SLICE_STEPS)
             loops = dict(reversed(loops.items()))  # neither always runs on the other's warm cache
-        received = _end(receiver, ours)
     medians = {name: statistics.median(values) for name, values in slices.items()}
-    pairs = [
-        bare / steered for bare, steered in zip(slices["bare"], slices["steered"], strict=True)
-    ]
+    pairs = zip(slices["bare"], slices["steered"], strict=True)
     return {
         "ratio": medians["bare"] / medians["steered"],
-        "ratio_of_pairs": statistics.median(pairs),
+        "ratio_of_pairs": statistics.median(bare / steered for bare, steered in pairs),
         "bare_step_milliseconds": medians["bare"] * 1e3,
         "steered_step_milliseconds": medians["steered"] * 1e3,
         "added_microseconds": (medians["steered"] - medians["bare"]) * 1e6,
-        "slices": len(pairs),
+        "slices": len(slices["bare"]),
         "steps_per_slice": SLICE_STEPS,
-        "telemetry_rows_received": received,
+        "watchers": watchers,
+        "requests_per_second": requests,
         "threads": torch.get_num_threads(),
     }
-
-
-def _end(receiver: Any, pipe: "Connection[Any, Any]") -> int:
-    pipe.send("stop")
-    received = int(pipe.recv())
-    receiver.join()
-    return received
 
 
 def main() -> None:
@@ -134,16 +118,20 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=20.0, help="of measuring")
     parser.add_argument("--hidden", type=int, nargs="+", default=[256, 128, 64])
     parser.add_argument("--batch-size", type=int, default=64)
+    parser.add_argument("--watchers", type=int, default=0, help="clients that watch the run")
+    parser.add_argument("--requests", type=int, default=0, help="control requests per second")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    result = measure(options.seconds, options.hidden, options.batch_size)
-    if options.json:
-        print(json.dumps(result))
-        return
-    print(
+    result = measure(
+        options.seconds, options.hidden, options.batch_size, options.watchers, options.requests
+    )
+    show(
+        result,
+        options.json,
         f"steered / bare = {result['ratio']:.3f}  ({result['bare_step_milliseconds']:.3f} ms bare, "
         f"{result['added_microseconds']:.1f} us more steered; {result['slices']} slices of "
-        f"{SLICE_STEPS} steps each, {result['threads']} thread)"
+        f"{SLICE_STEPS} steps each, {options.watchers} watchers, {options.requests} requests/s, "
+        f"{result['threads']} thread)",
     )
 
 

@@ -22,7 +22,7 @@ def test_the_verbs_are_a_promise(rheostat):
 
 
 def test_an_unknown_verb_is_a_usage_error(rheostat):
-    assert rheostat("trian").exit_code == 2
+    assert rheostat("traim").exit_code == 2
 
 
 def test_address_and_state_dir_may_stand_before_the_verb(client, rheostat, monkeypatch):

@@ -98,7 +98,11 @@ def test_a_missing_spec_is_named(client, rheostat, tmp_path):
     assert "no.yaml: cannot be read: No such file or directory" in result.stderr
 
 
-def test_detach_returns_at_once_with_the_name(client, rheostat, spec_file):
+def test_detach_prints_the_name_alone(client, rheostat, spec_file):
+    assert rheostat("run", spec_file, "--detach").stdout == "digits\n"
+
+
+def test_detach_returns_before_the_run_starts(client, rheostat, spec_file):
     result = rheostat("run", spec_file, "--detach", "--json")
 
     assert json.loads(result.stdout)["phase"] == "queued"

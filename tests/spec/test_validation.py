@@ -66,7 +66,7 @@ def test_the_shortest_spec_is_a_length():
     ("path", "value", "mistake"),
     [
         (("name",), "No Spaces", "name = No Spaces: lower-case letters, digits"),
-        (("trian",), {"steps": 1}, 'trian = {"steps": 1}: unknown key, did you mean train?'),
+        (("traim",), {"steps": 1}, 'traim = {"steps": 1}: unknown key, did you mean train?'),
         (("data", "batch_size"), 0, "data.batch_size = 0: at least 1"),
         (("data", "batch_size"), "64", 'data.batch_size = "64": a whole number'),
         (("data", "batch_size"), True, "data.batch_size = true: a whole number"),

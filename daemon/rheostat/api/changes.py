@@ -14,7 +14,12 @@ _VALUE_FIELD = {
 
 
 def request_of(run: str, change: Change, wait: bool) -> pb.ChangeLearningRateRequest:
-    """Return the request that asks for a change of a run."""
+    """Return the request that asks for a change of a run.
+
+    Raises:
+        InvalidRequest: if a number does not fit into the request.
+    """
+    _check_size(change)
     request = pb.ChangeLearningRateRequest(
         run=run,
         groups=change.groups,
@@ -32,6 +37,17 @@ def request_of(run: str, change: Change, wait: bool) -> pb.ChangeLearningRateReq
     if change.steps is not None and change.verb is Verb.RAMP:
         verb.steps = change.steps
     return request
+
+
+def as_asked(error: InvalidRequest, verb: Verb) -> InvalidRequest:
+    """Return an error about a change with the fields called as in its request."""
+    names = {"steps": f"{verb}.steps"}
+    if verb in _VALUE_FIELD:
+        names["value"] = f"{verb}.{_VALUE_FIELD[verb]}"
+    return InvalidRequest(
+        Violation(names.get(one.field, one.field), one.value, one.expected)
+        for one in error.violations
+    )
 
 
 def change_of(request: pb.ChangeLearningRateRequest) -> Change:
@@ -61,3 +77,14 @@ def change_of(request: pb.ChangeLearningRateRequest) -> Change:
             request.expected_revision if request.HasField("expected_revision") else None
         ),
     )
+
+
+def _check_size(change: Change) -> None:
+    numbers = ("steps", "at_step", "expires_after_steps", "expected_revision")
+    violations = [
+        Violation(name, str(value), "a number of 64 bits")
+        for name in numbers
+        if (value := getattr(change, name)) is not None and not -(2**63) <= value < 2**63
+    ]
+    if violations:
+        raise InvalidRequest(violations)

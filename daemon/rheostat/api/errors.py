@@ -3,8 +3,12 @@
 A status carries `google.rpc.ErrorInfo` with the error's class name as its reason, and for invalid
 requests `google.rpc.BadRequest` with a violation per field. What nobody raised on purpose becomes
 INTERNAL with a sentence and no details: tracebacks are for the daemon's log.
+
+All of that travels in HTTP/2 trailers, of which gRPC clients take 8 KiB unless told otherwise. So
+texts are cut, and of very many violations the first are sent with the number of the others.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -17,6 +21,9 @@ import rheostat.errors as errors
 from rheostat.errors import InvalidRequest, RheostatError, Unreachable, Violation
 
 DOMAIN = "rheostat"
+_MAX_MESSAGE_BYTES = 600
+_MAX_FIELD_BYTES = 300
+_MAX_VIOLATIONS_BYTES = 4000
 
 STATUS_OF: dict[type[RheostatError], int] = {
     errors.InvalidSpec: code_pb2.INVALID_ARGUMENT,
@@ -38,17 +45,10 @@ def to_status(error: RheostatError) -> grpc.Status:
     )
     details = [_packed(ErrorInfo(reason=type(error).__name__, domain=DOMAIN))]
     if isinstance(error, InvalidRequest):
-        violations = [
-            BadRequest.FieldViolation(
-                field=one.field,
-                description=f"{one.value}: {one.expected}" if one.value else one.expected,
-                reason=one.value,
-            )
-            for one in error.violations
-        ]
-        details.append(_packed(BadRequest(field_violations=violations)))
+        details.append(_packed(_bad_request(error.violations)))
+    message = _cut(str(error), _MAX_MESSAGE_BYTES)
     made: grpc.Status = rpc_status.to_status(
-        status_pb2.Status(code=code, message=str(error), details=details)
+        status_pb2.Status(code=code, message=message, details=details)
     )
     return made
 
@@ -61,9 +61,8 @@ def from_rpc_error(error: grpc.RpcError, address: str) -> RheostatError:
         address: of the daemon, for the message when nobody answers there.
     """
     call: Any = error
-    status = rpc_status.from_call(call)
     reason, violations = "", []
-    for detail in status.details if status is not None else ():
+    for detail in _details(call):
         info, bad = ErrorInfo(), BadRequest()
         if detail.Unpack(info):
             reason = info.reason
@@ -91,6 +90,41 @@ def _without_details(call: Any, address: str) -> RheostatError:
             "and the same request_id asks for it again"
         )
     return RheostatError(f"{code.name}: {text}")
+
+
+def _details(call: Any) -> Sequence[AnyMessage]:
+    try:
+        status = rpc_status.from_call(call)
+    except ValueError:  # gRPC put a status of its own over the daemon's
+        return ()
+    return status.details if status is not None else ()
+
+
+def _bad_request(violations: Sequence[Violation]) -> BadRequest:
+    """Tell as many violations as fit, at least one."""
+    told = BadRequest()
+    for index, one in enumerate(violations):
+        field, value, expected = (
+            _cut(text, _MAX_FIELD_BYTES) for text in (one.field, one.value, one.expected)
+        )
+        told.field_violations.add(
+            field=field,
+            description=f"{value}: {expected}" if value else expected,
+            reason=value,  # which the description cannot be split into again
+        )
+        if told.ByteSize() > _MAX_VIOLATIONS_BYTES and index + 1 < len(violations):
+            others = len(violations) - index - 1
+            told.field_violations.add(field="…", description=f"and {others} more")
+            break
+    return told
+
+
+def _cut(text: str, limit: int) -> str:
+    """Return a text that fits into some bytes of UTF-8, lone surrogates written out."""
+    encoded = text.encode("utf-8", "backslashreplace")
+    if len(encoded) <= limit:
+        return encoded.decode()
+    return encoded[: limit - len("…".encode())].decode("utf-8", "ignore") + "…"
 
 
 def _violation(one: Any) -> Violation:

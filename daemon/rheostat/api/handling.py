@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import wraps
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 import grpc
 import structlog
@@ -16,6 +17,7 @@ A = TypeVar("A")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 PRINCIPAL_KEY = "x-rheostat-principal"
+"""The metadata that names the caller, percent-encoded where it is not ASCII."""
 MAX_PRINCIPAL_LENGTH = 128
 
 log = structlog.get_logger()
@@ -70,8 +72,10 @@ def principal_of(context: Context) -> str:
     Nobody checks that name yet, which is why the daemon listens on loopback only.
     """
     for key, value in context.invocation_metadata() or ():
-        if key == PRINCIPAL_KEY and isinstance(value, str) and value.isprintable() and value:
-            return value[:MAX_PRINCIPAL_LENGTH]
+        if key == PRINCIPAL_KEY and isinstance(value, str):
+            name = unquote(value)
+            if name.isprintable() and 0 < len(name) <= MAX_PRINCIPAL_LENGTH:
+                return name
     return context.peer()
 
 
@@ -80,6 +84,13 @@ def require_run(name: str) -> str:
     if not name:
         raise InvalidRequest([Violation("run", "", "the name of a run")])
     return name
+
+
+def require_revision(revision: int) -> int:
+    """Return a revision to go on after; 0 is the beginning."""
+    if revision < 0:
+        raise InvalidRequest([Violation("after_revision", str(revision), "0 or greater")])
+    return revision
 
 
 def page_size(asked: int | None, most: int = 1000, usual: int = 100) -> int:

@@ -2,9 +2,17 @@
 
 import msgspec
 
-from rheostat.api.changes import change_of
-from rheostat.api.handling import Context, answers, page_size, principal_of, require_run
+from rheostat.api.changes import as_asked, change_of
+from rheostat.api.handling import (
+    Context,
+    answers,
+    page_size,
+    principal_of,
+    require_revision,
+    require_run,
+)
 from rheostat.api.translate import to_message
+from rheostat.errors import InvalidRequest
 from rheostat.runs.records import ChangeResult
 from rheostat.runs.service import RunService
 from rheostat.v1 import learning_rates_pb2 as pb
@@ -33,11 +41,13 @@ class LearningRatesApi(LearningRatesServicer):
     async def ChangeLearningRate(
         self, request: pb.ChangeLearningRateRequest, context: Context
     ) -> pb.ChangeLearningRateResponse:
+        run = require_run(request.run)
         change = msgspec.structs.replace(change_of(request), principal=principal_of(context))
         wait = request.wait if request.HasField("wait") else True
-        result = await self._service.change_learning_rate(
-            require_run(request.run), change, wait=wait
-        )
+        try:
+            result = await self._service.change_learning_rate(run, change, wait=wait)
+        except InvalidRequest as error:
+            raise as_asked(error, change.verb) from error
         return _response(result)
 
     @answers
@@ -52,8 +62,9 @@ class LearningRatesApi(LearningRatesServicer):
         self, request: pb.ListDecisionsRequest, context: Context
     ) -> pb.ListDecisionsResponse:
         size = page_size(request.page_size if request.HasField("page_size") else None)
+        after = require_revision(request.after_revision)
         records = await self._service.list_decisions(
-            require_run(request.run), after_revision=request.after_revision, limit=size
+            require_run(request.run), after_revision=after, limit=size
         )
         response = pb.ListDecisionsResponse()
         for record in records:

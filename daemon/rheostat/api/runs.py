@@ -7,6 +7,7 @@ from rheostat.api.handling import (
     answers,
     page_size,
     principal_of,
+    require_revision,
     require_run,
     streams,
 )
@@ -83,10 +84,10 @@ class RunsApi(RunsServicer):
     async def WatchRun(
         self, request: pb.WatchRunRequest, context: Context
     ) -> AsyncIterator[pb.WatchRunResponse]:
-        after = request.after_revision if request.HasField("after_revision") else None
-        if after is not None and after < 0:
-            raise InvalidRequest([Violation("after_revision", str(after), "0 or greater")])
-        async for event in self._service.watch_run(require_run(request.run), after_revision=after):
+        run = require_run(request.run)
+        asked = request.HasField("after_revision")
+        after = require_revision(request.after_revision) if asked else None
+        async for event in self._service.watch_run(run, after_revision=after):
             yield _event(event)
 
     @streams

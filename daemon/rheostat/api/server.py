@@ -1,8 +1,7 @@
 """The gRPC server: services, health and reflection on one address."""
 
 import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_health.v1._async import HealthServicer
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rheostat.api.learning_rates import LearningRatesApi
@@ -33,7 +32,7 @@ class ApiServer:
     def __init__(self, service: RunService, *, address: str) -> None:
         self._address = address
         self._server = grpc.aio.server(options=_OPTIONS)
-        self._health = HealthServicer()
+        self._health = health.aio.HealthServicer()
         add_RunsServicer_to_server(RunsApi(service), self._server)
         add_LearningRatesServicer_to_server(LearningRatesApi(service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

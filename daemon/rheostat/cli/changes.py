@@ -11,7 +11,7 @@ from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
 from rheostat.cli.phrases import guardrail_sentence, number
 from rheostat.cli.shapes import change_result
-from rheostat.cli.terminal import OUT, make_table, print_json
+from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.runs.records import ChangeResult
 from rheostat.steering.records import Change, Verb
 
@@ -74,16 +74,16 @@ def submit(
 def _print_result(run: str, result: ChangeResult) -> None:
     decision = result.decision
     if decision is None:
-        OUT.print(f"Accepted as request {result.request_id}; it acts as soon as it may.")
-        OUT.print(f"See it with: rheostat lr history {run}")
+        tell(f"Accepted as request {result.request_id}; it acts as soon as it may.")
+        tell(f"See it with: rheostat lr history {run}")
         return
-    OUT.print(f"Acts from step {decision.applied_step} on, as revision {decision.revision}.")
+    tell(f"Acts from step {decision.applied_step} on, as revision {decision.revision}.")
     table = make_table("group", "old", "new", numbers=("old", "new"))
     for group in decision.groups:
         table.add_row(group.name, number(group.old, 6), number(group.new, 6))
     OUT.print(table)
     for rule in decision.guardrails:
-        OUT.print(guardrail_sentence(rule), soft_wrap=True)
+        tell(guardrail_sentence(rule))
 
 
 def verb(make_change: Callable[..., Change]) -> Callable[..., Change]:

@@ -1,6 +1,5 @@
 """Which daemon a verb talks to: the one named, the one that lives here, or one of its own."""
 
-import getpass
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -44,10 +43,10 @@ def find_daemon(address: str | None, state_dir: str | None) -> Iterator[Daemon]:
 
 @contextmanager
 def dial(daemon: Daemon) -> Iterator["Client"]:
-    """Open a client to a daemon, in the name of the person at the keyboard."""
+    """Open a client to a daemon."""
     from rheostat.client import Client
 
-    with Client(daemon.address, principal=_user()) as client:
+    with Client(daemon.address) as client:
         yield client
 
 
@@ -65,10 +64,3 @@ def connect(address: str | None, state_dir: str | None) -> Iterator["Client"]:
 def state_folder(state_dir: str | None) -> Path:
     """Return the folder of the runs, by default the user's own."""
     return Path(state_dir or platformdirs.user_state_dir("rheostat"))
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user without a name
-        return "unknown"

@@ -116,7 +116,8 @@ def _doubles(packed: bytes) -> tuple[float, ...]:
 
 def _write_csv(file: Path, header: list[str], rows: Iterable[Row]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
-        writer = csv.DictWriter(stream, header)  # floats by repr(), so that every bit survives
+        # It writes floats by repr(), so that every bit survives.
+        writer = csv.DictWriter(stream, header, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -8,7 +8,7 @@ from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
 from rheostat.cli.phrases import decision_line, equation, moves, number, what, who
 from rheostat.cli.shapes import decision_record, learning_rate_explanation, learning_rate_state
-from rheostat.cli.terminal import OUT, make_table, print_json
+from rheostat.cli.terminal import OUT, make_table, print_json, tell
 
 app = typer.Typer(help="Look at and change the learning rates of a run.", no_args_is_help=True)
 
@@ -35,7 +35,7 @@ def show(
             number(group.hold, 6),
             ", ".join(group.guardrails) or "-",
         )
-    OUT.print(f"{state.run}, step {state.step}, revision {state.revision}")
+    tell(f"{state.run}, step {state.step}, revision {state.revision}")
     OUT.print(table)
 
 
@@ -49,15 +49,15 @@ def explain(
     if as_json:
         print_json(learning_rate_explanation(explanation))
         return
-    typer.echo(f"{explanation.run} at step {explanation.step}:")
+    tell(f"{explanation.run} at step {explanation.step}:")
     for group in explanation.groups:
-        typer.echo(f"  {equation(group)}")
+        tell(f"  {equation(group)}")
     if not explanation.decisions:
-        typer.echo("Nobody's change is in force: this is the schedule alone.")
+        tell("Nobody's change is in force: this is the schedule alone.")
         return
-    typer.echo("In force:")
+    tell("In force:")
     for decision in explanation.decisions:
-        typer.echo(f"  revision {decision.revision}, {decision_line(decision)}")
+        tell(f"  revision {decision.revision}, {decision_line(decision)}")
 
 
 @app.command()
@@ -86,4 +86,4 @@ def history(
     if records:
         OUT.print(table)
     else:
-        OUT.print(f"Nobody has changed the learning rate of {run}.")
+        tell(f"Nobody has changed the learning rate of {run}.")

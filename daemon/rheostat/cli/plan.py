@@ -10,7 +10,7 @@ from rheostat.cli.options import Json, Overrides, SpecFile
 from rheostat.cli.phrases import number
 from rheostat.cli.plotting import check_plot_suffix, draw
 from rheostat.cli.specs import check_all, read_spec
-from rheostat.cli.terminal import OUT, make_table, print_json, say
+from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
 
 if TYPE_CHECKING:
     from rheostat.trainer.planning import Plan
@@ -105,9 +105,9 @@ def planned_rate(planned: "Plan", group: str, step: int) -> float:
 
 def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
     epochs = planned.steps / planned.steps_per_epoch
-    OUT.print(f"{planned.data}, {planned.optimizer} on {planned.device}")
-    OUT.print(f"{planned.steps} steps, {epochs:.4g} epochs of {planned.steps_per_epoch} steps")
-    OUT.print()
+    tell(f"{planned.data}, {planned.optimizer} on {planned.device}")
+    tell(f"{planned.steps} steps, {epochs:.4g} epochs of {planned.steps_per_epoch} steps")
+    tell("")
     groups = make_table(
         "group", "tensors", "parameters", "lr", "lr_scale", numbers=("tensors", "parameters")
     )
@@ -117,7 +117,7 @@ def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
             group.name, str(group.tensors), f"{group.parameters:,}", own, number(group.lr_scale)
         )
     OUT.print(groups)
-    OUT.print()
+    tell("")
     names = list(planned.curves)
     rates = make_table("step", *names, numbers=("step", *names))
     for step in steps:

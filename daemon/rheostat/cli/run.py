@@ -1,20 +1,20 @@
 """The verb `run`: train a spec, watch it, and say how to steer it meanwhile."""
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from rheostat.cli import connection
 from rheostat.cli.connection import Daemon
-from rheostat.cli.failures import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_INVALID
+from rheostat.cli.failures import EXIT_FAILED, EXIT_INTERRUPTED
 from rheostat.cli.following import Display, make_display
 from rheostat.cli.options import Address, Json, Overrides, SpecFile, StateDir
 from rheostat.cli.results import print_failure, result_table
-from rheostat.cli.shapes import run_result
-from rheostat.cli.specs import check, read_spec
-from rheostat.cli.terminal import ERR, OUT, print_json, say
-from rheostat.errors import FailedPrecondition, Unreachable
+from rheostat.cli.shapes import finished_steps, run_result
+from rheostat.cli.specs import check, read_spec, with_deep_violations
+from rheostat.cli.terminal import ERR, OUT, print_json, say, tell
+from rheostat.errors import FailedPrecondition, InvalidSpec, Unreachable, Violation
 from rheostat.runs.records import Phase, RunView
 
 if TYPE_CHECKING:
@@ -46,12 +46,23 @@ def run(
             view = _follow(client, view, daemon)
     if as_json:
         print_json(run_result(view), one_line=True)
+    elif detach:
+        tell(view.name)
     else:
         _print_end(view, target)
     if view.phase is Phase.FAILED:
-        print_failure(view)
-        known = view.failure is not None and view.failure.violations
-        raise typer.Exit(EXIT_INVALID if known else EXIT_FAILED)
+        _fail(view, document)
+
+
+def _fail(view: RunView, document: dict[str, Any]) -> NoReturn:
+    """Say why a run failed; where its spec is the reason, with every mistake and not the first."""
+    if view.failure is not None and view.failure.violations:
+        found = [
+            Violation(each.field, each.value, each.expected) for each in view.failure.violations
+        ]
+        raise InvalidSpec(with_deep_violations(document, found))
+    print_failure(view)
+    raise typer.Exit(EXIT_FAILED)
 
 
 def _follow(client: "Client", view: RunView, daemon: Daemon) -> RunView:
@@ -104,9 +115,9 @@ def _say_how_to_steer(view: RunView, daemon: Daemon, target: str) -> None:
 
 def _print_end(view: RunView, target: str) -> None:
     OUT.print(result_table(view))
-    if view.phase.is_final:
-        OUT.print("next:")
-        OUT.print(f"  rheostat lr history {view.name}{target}", soft_wrap=True)
-        OUT.print(f"  rheostat runs export {view.name} {view.name}.csv{target}", soft_wrap=True)
-    else:
-        OUT.print(f"watch it with: rheostat runs watch {view.name}{target}", soft_wrap=True)
+    if view.phase.is_final and finished_steps(view):
+        tell("next:")
+        tell(f"  rheostat lr history {view.name}{target}")
+        tell(f"  rheostat runs export {view.name} {view.name}.csv{target}")
+    elif not view.phase.is_final:
+        tell(f"watch it with: rheostat runs watch {view.name}{target}")

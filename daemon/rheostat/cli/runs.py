@@ -13,7 +13,7 @@ from rheostat.cli.options import Address, Json, RunName, StateDir
 from rheostat.cli.phrases import compact_rates, number, percent
 from rheostat.cli.results import print_failure, result_table
 from rheostat.cli.shapes import finished_steps, newest, run_details, run_row, watch_event
-from rheostat.cli.terminal import OUT, make_table, print_json
+from rheostat.cli.terminal import OUT, make_table, print_json, tell
 
 app = typer.Typer(help="Look at, pause, stop and export runs.", no_args_is_help=True)
 
@@ -27,7 +27,7 @@ def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = 
         print_json([run_row(view) for view in views])
         return
     if not views:
-        OUT.print("No runs yet. Start one with: rheostat run SPEC")
+        tell("No runs yet. Start one with: rheostat run SPEC")
         return
     columns = ("run", "phase", "step", "train loss", "validation loss", "accuracy", "learning rate")
     table = make_table(*columns, numbers=columns[2:6])
@@ -56,7 +56,7 @@ def show_(
         return
     OUT.print(result_table(view))
     created = datetime.fromtimestamp(view.created_at).strftime("%Y-%m-%d %H:%M:%S")
-    OUT.print(f"created {created} by {view.principal or 'unknown'}")
+    tell(f"created {created} by {view.principal or 'unknown'}")
     if view.failure is not None:
         print_failure(view)
 
@@ -83,7 +83,7 @@ def pause(run: RunName, address: Address = None, state_dir: StateDir = None) -> 
     """Let a run stand still before its next step."""
     with connect(address, state_dir) as client:
         view = client.pause_run(run)
-    OUT.print(f"{view.name} is {view.phase} before step {finished_steps(view)}.")
+    tell(f"{view.name} is {view.phase} before step {finished_steps(view)}.")
 
 
 @app.command()
@@ -91,7 +91,7 @@ def resume(run: RunName, address: Address = None, state_dir: StateDir = None) ->
     """Let a paused run go on."""
     with connect(address, state_dir) as client:
         view = client.resume_run(run)
-    OUT.print(f"{view.name} is {view.phase}.")
+    tell(f"{view.name} is {view.phase}.")
 
 
 @app.command()
@@ -99,7 +99,7 @@ def stop(run: RunName, address: Address = None, state_dir: StateDir = None) -> N
     """End a run at its next step, validated and saved."""
     with connect(address, state_dir) as client:
         view = client.stop_run(run)
-    OUT.print(f"{view.name} is {view.phase}.")
+    tell(f"{view.name} is {view.phase}.")
 
 
 @app.command()
@@ -107,7 +107,7 @@ def delete(run: RunName, address: Address = None, state_dir: StateDir = None) ->
     """Delete a run that has ended."""
     with connect(address, state_dir) as client:
         client.delete_run(run)
-    OUT.print(f"{run} is deleted.")
+    tell(f"{run} is deleted.")
 
 
 @app.command()
@@ -125,4 +125,4 @@ def export(
     with connect(address, state_dir) as client:
         client.get_run(run)  # an unknown run must not leave a file behind
         count = export_steps(client.export_run(run), file, with_timing=timing)
-    OUT.print(f"{count} steps of {run} are in {file}.")
+    tell(f"{count} steps of {run} are in {file}.")

@@ -9,7 +9,7 @@ import typer
 
 from rheostat.cli.options import Overrides, SpecFile
 from rheostat.cli.overrides import override
-from rheostat.cli.terminal import OUT
+from rheostat.cli.terminal import tell
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.loading import read_file
 from rheostat.spec.models import Spec
@@ -22,7 +22,7 @@ def validate(spec: SpecFile, overrides: Overrides = None) -> None:
     from rheostat.trainer.planning import plan
 
     plan(check_all(read_spec(spec, overrides)))
-    OUT.print("ok")
+    tell("ok")
 
 
 def schema() -> None:
@@ -56,7 +56,7 @@ def check(document: dict[str, Any]) -> Spec:
     """
     spec, violations = parse(document, import_plugins=True)
     if spec is None:
-        raise InvalidSpec(_with_deep_violations(document, violations))
+        raise InvalidSpec(with_deep_violations(document, violations))
     return spec
 
 
@@ -67,16 +67,16 @@ def check_all(document: dict[str, Any]) -> Spec:
         InvalidSpec: if anything is wrong.
     """
     spec = check(document)
-    violations = _with_deep_violations(document, [])
+    violations = with_deep_violations(document, [])
     if violations:
         raise InvalidSpec(violations)
     return spec
 
 
-def _with_deep_violations(
+def with_deep_violations(
     document: dict[str, Any], violations: Sequence[Violation]
 ) -> list[Violation]:
-    """Add what only torch can see, once per field."""
+    """Return violations and what else is wrong that only torch can see, once per field."""
     from rheostat.trainer import checking
 
     seen = {violation.field for violation in violations}

@@ -22,6 +22,11 @@ def print_json(value: Any, *, one_line: bool = False) -> None:
     typer.echo(encoded.decode())
 
 
+def tell(text: str) -> None:
+    """Print a line of prose to stdout, as one line however long."""
+    OUT.print(Text(text), soft_wrap=True)
+
+
 def say(text: str) -> None:
     """Print a line of prose to stderr."""
     ERR.print(Text(text), soft_wrap=True)

@@ -1,5 +1,6 @@
 """The client that awaits."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Any, Self, TypeVar
@@ -23,6 +24,7 @@ class AsyncClient:
         self._timeout = timeout
         self._metadata = calls.metadata(principal or calls.default_principal())
         self._channel = grpc.aio.insecure_channel(address, options=calls.CHANNEL_OPTIONS)
+        self._is_closed = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -37,6 +39,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Hang up; streams end."""
+        self._is_closed = True
         await self._channel.close()
 
     async def create_run(self, spec: str, *, request_id: str = "") -> RunView:
@@ -108,10 +111,9 @@ class AsyncClient:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
+        seconds = self._timeout if timeout is None else timeout
         try:
-            answer = await method(
-                call.request, timeout=timeout or self._timeout, metadata=self._metadata
-            )
+            answer = await method(call.request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.address) from None
         return call.read(answer)
@@ -126,6 +128,11 @@ class AsyncClient:
         try:
             async for answer in stream:
                 yield call.read(answer)
+        except asyncio.CancelledError:
+            # gRPC says so when the channel is closed too, and then nobody cancelled this task.
+            task = asyncio.current_task()
+            if not self._is_closed or (task is not None and task.cancelling()):
+                raise
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.address) from None
         finally:

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import quote
 
 import msgspec
 from google.protobuf.message import Message
@@ -29,11 +30,26 @@ T = TypeVar("T")
 
 PAGE_SIZE = 500
 
-# gRPC's own retries, for calls that change nothing or carry an idempotency key.
+# gRPC's own retries, of calls that have the same outcome twice: they only read, ask for a state, or
+# carry an idempotency key. A second StopRun or DeleteRun would be refused because the first worked.
 _RETRIES = {
     "methodConfig": [
         {
-            "name": [{"service": "rheostat.v1.Runs"}, {"service": "rheostat.v1.LearningRates"}],
+            "name": [
+                {"service": "rheostat.v1.LearningRates"},
+                *(
+                    {"service": "rheostat.v1.Runs", "method": method}
+                    for method in (
+                        "CreateRun",
+                        "GetRun",
+                        "ListRuns",
+                        "PauseRun",
+                        "ResumeRun",
+                        "WatchRun",
+                        "ExportRun",
+                    )
+                ),
+            ],
             "retryPolicy": {
                 "maxAttempts": 3,
                 "initialBackoff": "0.1s",
@@ -74,12 +90,17 @@ class Page(Generic[T]):
 
 def default_principal() -> str:
     """Return who the daemon is told is asking: the user and the machine."""
-    return f"{getpass.getuser()}@{socket.gethostname()}"
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError, ImportError):  # a container's user without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
 
 
 def metadata(principal: str) -> tuple[tuple[str, str], ...]:
     """Return what goes along with every call."""
-    return ((PRINCIPAL_KEY, principal),)
+    printable_ascii = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+    return ((PRINCIPAL_KEY, quote(principal, safe=printable_ascii, errors="replace")),)
 
 
 def create_run(spec: str, request_id: str) -> Call[RunView]:

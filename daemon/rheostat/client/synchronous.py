@@ -32,6 +32,7 @@ class Client:
         self._timeout = timeout
         self._metadata = calls.metadata(principal or calls.default_principal())
         self._channel = grpc.insecure_channel(address, options=calls.CHANNEL_OPTIONS)
+        self._is_closed = False
 
     def __enter__(self) -> Self:
         return self
@@ -46,6 +47,7 @@ class Client:
 
     def close(self) -> None:
         """Hang up; streams end."""
+        self._is_closed = True
         self._channel.close()
 
     def create_run(self, spec: str, *, request_id: str = "") -> RunView:
@@ -122,8 +124,9 @@ class Client:
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
+        seconds = self._timeout if timeout is None else timeout
         try:
-            answer = method(call.request, timeout=timeout or self._timeout, metadata=self._metadata)
+            answer = method(call.request, timeout=seconds, metadata=self._metadata)
         except grpc.RpcError as error:
             raise from_rpc_error(error, self.address) from None
         return call.read(answer)
@@ -139,6 +142,8 @@ class Client:
             for answer in stream:
                 yield call.read(answer)
         except grpc.RpcError as error:
+            if self._is_closed:
+                return
             raise from_rpc_error(error, self.address) from None
         finally:
             stream.cancel()

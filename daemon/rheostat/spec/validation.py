@@ -15,7 +15,7 @@ from rheostat.spec.rules import broken_rules
 from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
 from rheostat_policies import ScheduleRun
 
-SectionT = TypeVar("SectionT", bound=Section)
+S = TypeVar("S", bound=Section)
 
 _UNKNOWN_STEPS = 2**63
 """Stands for the length of a run counted in epochs: no bound relative to it can be broken."""
@@ -143,7 +143,7 @@ def _entries(document: Mapping[str, Any], key: str) -> list[Any]:
     return entries if isinstance(entries, list) else []
 
 
-def _section(model: type[SectionT], value: Any) -> SectionT | None:
+def _section(model: type[S], value: Any) -> S | None:
     """Return one section by itself, or None if it is not well-formed."""
     try:
         return model.model_validate_json(json.dumps(value), strict=True)

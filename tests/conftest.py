@@ -1,0 +1,194 @@
+"""What the tests of the control plane and of its client share: a real server, a service made up."""
+
+import asyncio
+import struct
+
+import pytest
+
+from rheostat.api.server import ApiServer
+from rheostat.errors import NotFound
+from rheostat.runs.records import (
+    ChangeResult,
+    Explanation,
+    GroupDescription,
+    Phase,
+    RunView,
+    Snapshot,
+    StepRows,
+    WatchEvent,
+)
+from rheostat.steering.records import Decision, DecisionRecord, GroupChange, GroupState
+
+STATE = GroupState(
+    name="default",
+    learning_rate=0.0005,
+    base=0.001,
+    factors={"loss_spike": 1.0},
+    operator=0.5,
+    hold=None,
+    guardrails=(),
+)
+SNAPSHOT = Snapshot(step=60, revision=1, groups=(STATE,), train_loss=0.1 + 0.2)
+VIEW = RunView(
+    name="digits",
+    phase=Phase.RUNNING,
+    spec='{"name":"digits"}',
+    steps=100,
+    groups=(GroupDescription(name="default", tensors=8, parameters=58442, lr=None, lr_scale=1.0),),
+    snapshot=SNAPSHOT,
+    revision=1,
+    principal="alice",
+    created_at=1_700_000_000.25,
+)
+
+
+def decision(revision):
+    return Decision(
+        revision=revision,
+        applied_step=40 + revision,
+        source="operator",
+        groups=(
+            GroupChange(name="default", old=0.001, new=0.0005, base=0.001, guardrails=("max_lr",)),
+        ),
+        verb="scale",
+        value=0.5,
+        principal="alice",
+        reason="too noisy",
+        request_id=f"r-{revision}",
+        time=1_700_000_001.5,
+    )
+
+
+def record(revision):
+    return DecisionRecord(
+        run="digits", decision=decision(revision), previous_hash="0" * 64, hash="f" * 64
+    )
+
+
+class FakeRunService:
+    """Knows one run, `digits`; a test sets what it answers and reads what it was asked."""
+
+    def __init__(self):
+        self.views = [VIEW]
+        self.records = [record(1)]
+        self.events = [
+            WatchEvent(run="digits", view=VIEW),
+            WatchEvent(run="digits", snapshot=SNAPSHOT),
+            WatchEvent(run="digits", decision=decision(1)),
+        ]
+        self.rows = [
+            StepRows(
+                first_step=0,
+                count=2,
+                train_loss=struct.pack("<2d", 0.1, 1 / 3),
+                learning_rate={"default": struct.pack("<2d", 0.001, 0.002)},
+                duration=struct.pack("<2d", 0.5, 0.25),
+                gradient_norm={1: 2.5},
+            )
+        ]
+        self.errors = []
+        """Raised by the next requests, one each."""
+        self.applies = True
+        """Whether changes come to be applied."""
+        self.ends = True
+        """Whether a watch ends after the events; else the last one comes for ever."""
+        self.asked = []
+        """Name of the method and its arguments, without the run."""
+        self.told = 0
+        """Number of events that watchers took."""
+        self.given_up = asyncio.Event()
+        """Set when a caller leaves a change or a watch before its end."""
+
+    def _hear(self, method, run="digits", **arguments):
+        self.asked.append((method, arguments))
+        if self.errors:
+            raise self.errors.pop(0)
+        if run != "digits":
+            raise NotFound(f"no run is named {run!r}")
+
+    async def create_run(self, spec, *, principal, request_id=""):
+        self._hear("create_run", spec=spec, principal=principal, request_id=request_id)
+        return VIEW
+
+    async def get_run(self, run):
+        self._hear("get_run", run)
+        return VIEW
+
+    async def list_runs(self):
+        self._hear("list_runs")
+        return self.views
+
+    async def pause_run(self, run, *, principal):
+        self._hear("pause_run", run, principal=principal)
+        return VIEW
+
+    async def resume_run(self, run, *, principal):
+        self._hear("resume_run", run, principal=principal)
+        return VIEW
+
+    async def stop_run(self, run, *, principal):
+        self._hear("stop_run", run, principal=principal)
+        return VIEW
+
+    async def delete_run(self, run, *, principal):
+        self._hear("delete_run", run, principal=principal)
+
+    async def watch_run(self, run, *, after_revision=None):
+        self._hear("watch_run", run, after_revision=after_revision)
+        try:
+            for event in self.events:
+                self.told += 1
+                yield event
+            while not self.ends:
+                await asyncio.sleep(0)
+                self.told += 1
+                yield self.events[-1]
+        except (asyncio.CancelledError, GeneratorExit):
+            self.given_up.set()
+            raise
+
+    async def export_run(self, run):
+        self._hear("export_run", run)
+        for rows in self.rows:
+            yield rows
+
+    async def change_learning_rate(self, run, change, *, wait=True):
+        self._hear("change_learning_rate", run, change=change, wait=wait)
+        if not wait:
+            return ChangeResult(decision=None, request_id=change.request_id)
+        try:
+            while not self.applies:
+                await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            self.given_up.set()
+            raise
+        return ChangeResult(decision=decision(1), request_id=change.request_id)
+
+    async def explain(self, run):
+        self._hear("explain", run)
+        return Explanation(run=run, step=60, revision=1, groups=(STATE,), decisions=(decision(1),))
+
+    async def list_decisions(self, run, *, after_revision=0, limit=100):
+        self._hear("list_decisions", run, after_revision=after_revision, limit=limit)
+        later = [one for one in self.records if one.decision.revision > after_revision]
+        return later[:limit]
+
+
+@pytest.fixture
+def service():
+    """The service behind the control plane."""
+    return FakeRunService()
+
+
+@pytest.fixture
+async def address(service):
+    """Where a control plane in front of that service answers."""
+    server = ApiServer(service, address="127.0.0.1:0")
+    yield await server.start()
+    await server.stop(0)
+
+
+@pytest.fixture
+def record_of():
+    """Make the decision record of a revision."""
+    return record
