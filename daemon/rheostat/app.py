@@ -251,5 +251,3 @@ def _free_or_any(address: str) -> str:
         except OSError:
             return f"{host}:0"
     return address
-
-

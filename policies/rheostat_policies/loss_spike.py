@@ -1,6 +1,5 @@
 """Cut the LR when the loss jumps, wait, and come back: what operators do by hand at 3 a.m."""
 
-import math
 from typing import Any
 
 from rheostat_policies.api import KEEP, Action, Observation, RunInfo
@@ -78,23 +77,22 @@ class LossSpike:
         self, state: dict[str, Any], observation: Observation
     ) -> tuple[Action, dict[str, Any]]:
         """Cut at a spike, start the way back when the hold is over, else keep."""
-        loss, step = observation.train_loss, observation.step
-        average = state["ema"] / state["weight"] if state["weight"] else math.inf
-        spike = state["seen"] >= self.warmup_steps and not loss <= self.threshold * average
-        if spike and state["spiking"] < max(1, self.hold_steps):
-            return self._cut(state, observation, average)
+        loss, ema, weight = observation.train_loss, state["ema"], state["weight"]
+        seen, back_at = state["seen"], state["back_at"]
+        # Both sides times the weight: no division, and an empty average is no bar.
+        if seen >= self.warmup_steps and not loss * weight <= self.threshold * ema:
+            if state["spiking"] < max(1, self.hold_steps):
+                return self._cut(state, observation, ema / weight)
+            ema, weight, seen = 0.0, 0.0, 0  # high for a whole hold: the new normal
 
-        if spike:  # high for a whole hold: the new normal
-            state = {**state, "ema": 0.0, "weight": 0.0, "seen": 0}
-        ema, weight, seen = state["ema"], state["weight"], state["seen"]
         state = {
-            **state,
             "ema": self.decay * ema + (1 - self.decay) * loss,
             "weight": self.decay * weight + (1 - self.decay),
             "seen": seen + 1,
             "spiking": 0,
+            "back_at": back_at,
         }
-        if state["back_at"] is not None and step >= state["back_at"]:
+        if back_at is not None and observation.step >= back_at:
             return self._return(state)
         return KEEP, state
 

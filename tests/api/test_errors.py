@@ -1,9 +1,11 @@
 import grpc
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from rheostat import errors
-from rheostat.api.errors import STATUS_OF
+from rheostat.api.errors import STATUS_OF, from_rpc_error, to_status
 from rheostat.errors import InvalidRequest, InvalidSpec, NotFound, RheostatError, Violation
 from rheostat.v1 import runs_pb2
 
@@ -50,6 +52,28 @@ async def test_every_mistake_in_a_spec_is_a_field_violation(runs, service, refus
     refused = await refusal(runs.CreateRun(runs_pb2.CreateRunRequest(spec="{}")))
 
     assert refused.violations == {"train.steps": "0: at least 1", "train": "a section"}
+
+
+class Answer(grpc.RpcError):
+    """A status as a caller's side of gRPC shows it."""
+
+    def __init__(self, status):
+        self.code = lambda: status.code
+        self.details = lambda: status.details
+        self.trailing_metadata = lambda: status.trailing_metadata
+
+
+TEXTS = st.text(st.characters(codec="utf-8"), max_size=40)
+
+
+@given(
+    kind=st.sampled_from([InvalidRequest, InvalidSpec]),
+    violations=st.lists(st.builds(Violation, TEXTS, TEXTS, TEXTS), max_size=5).map(tuple),
+)
+def test_violations_survive_the_status_letter_by_letter(kind, violations):
+    told = from_rpc_error(Answer(to_status(kind(violations))), "address")
+
+    assert (type(told), told.violations) == (kind, violations)
 
 
 @pytest.mark.parametrize("count", [100, 1000])

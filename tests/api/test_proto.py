@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -5,13 +6,34 @@ from pathlib import Path
 
 import pytest
 
-PROTO = Path(__file__).parents[2] / "proto"
-BUF = shutil.which("buf", path=Path(sys.executable).parent) or shutil.which("buf")
+ROOT = Path(__file__).parents[2]
+PATH = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+TOOLS = ("buf", "protoc-gen-mypy", "protoc-gen-mypy_grpc")
+
+pytestmark = pytest.mark.skipif(
+    not all(shutil.which(tool, path=PATH) for tool in TOOLS),
+    reason="the tools for protobuf are not installed; pip install '.[dev]' brings them",
+)
 
 
-@pytest.mark.skipif(BUF is None, reason="buf is not installed; pip install '.[dev]' brings it")
 @pytest.mark.parametrize("command", [["lint"], ["format", "--diff", "--exit-code"]])
 def test_the_contract_keeps_buf_s_rules(command):
-    done = subprocess.run([BUF, *command], cwd=PROTO, capture_output=True, text=True, check=False)
+    buf = shutil.which("buf", path=PATH)
+    done = subprocess.run(
+        [buf, *command], cwd=ROOT / "proto", capture_output=True, text=True, check=False
+    )
 
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_generated_code_is_that_of_the_contract():
+    done = subprocess.run(
+        [sys.executable, "tools/generate.py", "--check"],
+        cwd=ROOT,
+        env=os.environ | {"PATH": PATH},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr

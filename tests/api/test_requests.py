@@ -1,3 +1,5 @@
+import math
+
 import grpc
 import msgspec
 import pytest
@@ -5,6 +7,7 @@ from google.protobuf import message_factory
 
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.steering.records import Change, Verb
+from rheostat.steering.requests import check
 from rheostat.v1 import learning_rates_pb2, runs_pb2
 from rheostat.v1.learning_rates_pb2 import (
     ChangeLearningRateRequest,
@@ -94,6 +97,56 @@ async def test_a_wrong_number_is_refused_under_the_name_it_has_in_the_request(
     }
 
 
+@pytest.fixture
+def strict(service):
+    """The service, refusing changes as the real one does."""
+
+    async def change_learning_rate(run, change, *, wait):
+        check(change, ["default"])
+
+    service.change_learning_rate = change_learning_rate
+
+
+@pytest.mark.parametrize(
+    ("wish", "field"),
+    [
+        ({"scale": Scale(factor=math.nan)}, "scale.factor"),
+        ({"ramp": Ramp(learning_rate=math.nan, steps=1)}, "ramp.learning_rate"),
+        ({"set": Set(learning_rate=math.nan)}, "set.learning_rate"),
+        ({"hold": Hold(learning_rate=math.nan)}, "hold.learning_rate"),
+    ],
+)
+async def test_nan_passes_translation_and_is_refused_by_the_service(
+    learning_rates, strict, refusal, wish, field
+):
+    request = ChangeLearningRateRequest(run="digits", **wish)
+
+    refused = await refusal(learning_rates.ChangeLearningRate(request))
+
+    assert refused.code is INVALID
+    assert list(refused.violations) == [field]
+    assert refused.violations[field].startswith("nan: a finite ")
+
+
+@pytest.mark.parametrize(
+    ("wish", "fields"),
+    [
+        ({"scale": Scale()}, ["scale.factor"]),
+        ({"ramp": Ramp()}, ["ramp.learning_rate", "ramp.steps"]),
+        ({"set": Set()}, ["set.learning_rate"]),
+        ({"hold": Hold()}, ["hold.learning_rate"]),
+    ],
+)
+async def test_a_number_left_out_is_missing_and_does_not_mean_0(
+    learning_rates, strict, refusal, wish, fields
+):
+    request = ChangeLearningRateRequest(run="digits", **wish)
+
+    refused = await refusal(learning_rates.ChangeLearningRate(request))
+
+    assert list(refused.violations) == fields
+
+
 async def test_a_change_says_what_it_did(learning_rates):
     response = await learning_rates.ChangeLearningRate(
         ChangeLearningRateRequest(run="digits", scale=Scale(factor=0.5), request_id="r-1")
@@ -145,10 +198,18 @@ async def test_a_page_size_out_of_range_is_refused(runs, learning_rates, refusal
         assert (refused.code, refused.violations) == (INVALID, {"page_size": f"{size}: 1 to 1000"})
 
 
-async def test_a_page_token_that_nobody_gave_is_refused(runs, refusal):
-    refused = await refusal(runs.ListRuns(runs_pb2.ListRunsRequest(page_token="-1")))
+@pytest.mark.parametrize("token", ["-1", "x", "1.5", "²", "9" * 5000], ids=lambda token: token[:9])
+async def test_a_page_token_that_nobody_gave_is_refused(runs, refusal, token):
+    refused = await refusal(runs.ListRuns(runs_pb2.ListRunsRequest(page_token=token)))
 
-    assert refused.violations == {"page_token": "-1: the next_page_token of a page"}
+    assert refused.code is INVALID
+    assert refused.violations["page_token"].endswith(": the next_page_token of a page")
+
+
+async def test_a_page_after_the_last_run_is_empty(runs):
+    page = await runs.ListRuns(runs_pb2.ListRunsRequest(page_token="9" * 18))
+
+    assert (list(page.runs), page.next_page_token) == ([], "")
 
 
 async def test_a_negative_revision_is_refused(runs, learning_rates, refusal):

@@ -66,8 +66,42 @@ def values(kind):
 
 
 @pytest.mark.parametrize(("record", "message"), PAIRS, ids=lambda one: one.__name__)
-def test_a_record_and_its_message_have_the_same_fields(record, message):
-    assert set(record.__struct_fields__) == set(message.DESCRIPTOR.fields_by_name)
+def test_a_record_and_its_message_have_the_same_fields_at_every_depth(record, message):
+    assert fields_of_record(record) == fields_of_message(message.DESCRIPTOR)
+
+
+def fields_of_record(kind):
+    return {
+        field.name: next(map(fields_of_record, records_in(field.type)), None)
+        for field in msgspec.structs.fields(kind)
+    }
+
+
+def records_in(kind):
+    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+        yield kind
+    for argument in typing.get_args(kind):
+        yield from records_in(argument)
+
+
+def fields_of_message(descriptor):
+    return {
+        field.name: fields_of_message(field.message_type)
+        if field.message_type and not field.message_type.GetOptions().map_entry
+        else None
+        for field in descriptor.fields
+    }
+
+
+def test_a_change_and_its_request_have_the_same_fields():
+    request = learning_rates_pb2.ChangeLearningRateRequest.DESCRIPTOR
+    verbs = {field.name for field in request.oneofs_by_name["verb"].fields}
+    spread_over_the_verbs = {"verb", "value", "steps"}
+
+    assert verbs == {verb.value for verb in Verb}
+    assert set(request.fields_by_name) - verbs - {"run", "wait"} == (
+        set(Change.__struct_fields__) - spread_over_the_verbs - {"principal"}
+    )
 
 
 @pytest.mark.parametrize(("record", "message"), PAIRS, ids=lambda one: one.__name__)
@@ -83,10 +117,10 @@ def test_a_record_survives_the_wire_with_every_bit(record, message, data):
 def changes():
     fields = {field.name: values(field.type) for field in msgspec.structs.fields(Change)}
     numbers = {
-        Verb.RAMP: {"value": SIMPLE[float], "steps": INTEGERS},
+        Verb.RAMP: {},
         Verb.RELEASE: {"value": st.none(), "steps": st.none()},
     }
-    scaled = {"value": SIMPLE[float], "steps": st.none()}
+    scaled = {"steps": st.none()}
     fields["principal"] = st.just("")
     return st.sampled_from(Verb).flatmap(
         lambda verb: st.builds(
@@ -108,6 +142,18 @@ def test_who_asks_is_not_part_of_a_request():
     change = Change(verb=Verb.RELEASE, principal="mallory")
 
     assert change_of(request_of("digits", change, True)).principal == ""
+
+
+@pytest.mark.parametrize(
+    ("verb", "number"),
+    [(verb, {"steps": 5}) for verb in Verb if verb is not Verb.RAMP]
+    + [(Verb.RELEASE, {"value": 0.5})],
+)
+def test_a_number_that_its_verb_does_not_take_is_refused_and_not_forgotten(verb, number):
+    [name] = number
+
+    with pytest.raises(InvalidRequest, match=f"{name} = .*: nothing: {verb} takes no {name}"):
+        request_of("digits", Change(verb=verb, **number), True)
 
 
 @pytest.mark.parametrize("field", ["steps", "at_step", "expires_after_steps", "expected_revision"])

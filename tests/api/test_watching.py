@@ -4,17 +4,30 @@ import grpc
 import msgspec
 import pytest
 
+from rheostat.runs.records import Phase, WatchEvent
 from rheostat.v1.learning_rates_pb2 import ChangeLearningRateRequest, Scale
-from rheostat.v1.runs_pb2 import ExportRunRequest, GetRunRequest, WatchRunRequest
+from rheostat.v1.runs_pb2 import (
+    PHASE_RUNNING,
+    PHASE_SUCCEEDED,
+    ExportRunRequest,
+    GetRunRequest,
+    WatchRunRequest,
+)
 from rheostat.v1.runs_pb2_grpc import RunsStub
 
 WATCH = WatchRunRequest(run="digits")
 
 
-async def test_a_watch_tells_the_view_then_snapshots_and_decisions_and_ends(runs):
-    events = [event.WhichOneof("event") async for event in runs.WatchRun(WATCH)]
+async def test_a_watch_tells_a_view_first_and_ends_after_the_final_one(runs, service):
+    final = msgspec.structs.replace(service.views[0], phase=Phase.SUCCEEDED)
+    service.events.append(WatchEvent(run="digits", view=final))
 
-    assert events == ["run", "snapshot", "decision"]
+    events = [event async for event in runs.WatchRun(WATCH)]
+
+    kinds = [event.WhichOneof("event") for event in events]
+    assert kinds == ["run", "snapshot", "decision", "run"]
+    assert events[0].run.phase == PHASE_RUNNING
+    assert events[-1].run.phase == PHASE_SUCCEEDED
 
 
 @pytest.mark.parametrize("revision", [None, 0, 7])

@@ -33,6 +33,17 @@ async def test_the_error_of_the_daemon_comes_back_as_it_was_raised(ask, service,
     assert (type(caught.value), str(caught.value)) == (type(error), str(error))
 
 
+@pytest.mark.parametrize("kind", [errors.StorageFailed, errors.BrokenChain])
+async def test_a_storage_that_stays_broken_is_told_after_three_attempts(ask, service, kind):
+    service.errors = [kind("the state file is gone")] * 3
+
+    with pytest.raises(kind, match="the state file is gone") as caught:
+        await ask("get_run", "digits")
+
+    assert type(caught.value) is kind
+    assert len(service.asked) == 3
+
+
 @pytest.mark.parametrize("kind", [InvalidRequest, InvalidSpec])
 async def test_violations_come_back_field_by_field(ask, service, kind):
     violations = (
@@ -62,9 +73,49 @@ async def test_a_mistake_of_the_daemon_is_an_error_without_its_traceback(ask, se
         await ask("get_run", "digits")
 
 
-async def test_a_number_that_is_too_large_for_the_wire_is_refused(ask, service):
-    with pytest.raises(InvalidRequest, match="at_step = 18446744073709551616"):
-        await ask("change_learning_rate", "digits", msgspec.structs.replace(HALVE, at_step=2**64))
+async def test_a_change_without_its_number_is_not_a_change_to_0(ask, service):
+    await ask("change_learning_rate", "digits", Change(verb=Verb.SCALE))
+
+    [(_, asked)] = service.asked
+    assert asked["change"].value is None
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "refused"),
+    [
+        ("change_learning_rate", (msgspec.structs.replace(HALVE, at_step=2**64),), "at_step"),
+        ("list_decisions", (2**63,), "after_revision"),
+        ("watch_run", (-(2**63) - 1,), "after_revision"),
+    ],
+)
+async def test_a_number_that_is_too_large_for_the_wire_is_refused(
+    ask, service, method, arguments, refused
+):
+    with pytest.raises(InvalidRequest, match=rf"{refused} = -?\d+: a number of 64 bits"):
+        await ask(method, "digits", *arguments)
+
+    assert service.asked == []
+
+
+@pytest.mark.parametrize(
+    ("method", "arguments", "refused"),
+    [
+        ("get_run", ("na\udcefve",), "run"),
+        ("watch_run", ("na\udcefve",), "run"),
+        ("create_run", ("name: na\udcefve",), "spec"),
+        (
+            "change_learning_rate",
+            ("digits", msgspec.structs.replace(HALVE, reason="na\udcefve")),
+            "reason",
+        ),
+    ],
+)
+async def test_a_byte_that_is_not_utf8_is_refused_with_its_field(
+    ask, service, method, arguments, refused
+):
+    """A shell hands such bytes over as they are, and Python makes lone surrogates of them."""
+    with pytest.raises(InvalidRequest, match=rf"{refused} = .*na\\udcefve.*without broken char"):
+        await ask(method, *arguments)
 
     assert service.asked == []
 

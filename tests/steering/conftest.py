@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from rheostat_policies import Curve, GroupInfo, Observation, Policy, RunInfo
+from rheostat_policies import Curve, GroupInfo, Policy, RunInfo
 
 from rheostat.spec.models import GuardrailsSpec
 from rheostat.steering.group import Group
@@ -53,7 +53,7 @@ class Rig:
         """Begin steps up to this one and return its LRs."""
         while self.step < step:
             self.step += 1
-            seen = Observation(self.step - 1, STEPS, loss) if self.step else None
+            seen = (self.step - 1, STEPS, loss, None, None, None, None) if self.step else None
             self.steering.advance(self.step, seen)
             self._settle()
         return self.steering.learning_rates

@@ -172,6 +172,18 @@ def test_changes_at_one_boundary_are_ordered_and_written_once(make_rig: Any) -> 
     assert (first.revision, second.revision) == (1, 2)
 
 
+def test_lrs_that_somebody_keeps_do_not_change_afterwards(make_rig: Any) -> None:
+    rig = make_rig({"all": lambda step: 0.1})
+    kept = rig.run_to(4)
+    rig.step = 5
+    rig.steering.advance(5, None)
+
+    rig.ask(Verb.SCALE, 0.5)
+
+    assert kept == [0.1]
+    assert rig.steering.learning_rates == [0.05]
+
+
 def test_the_decisions_in_force_are_those_that_still_act(make_rig: Any) -> None:
     rig = make_rig({"all": lambda step: 0.1})
     rig.run_to(0)
@@ -183,3 +195,22 @@ def test_the_decisions_in_force_are_those_that_still_act(make_rig: Any) -> None:
 
     assert before == (1, 2)
     assert rig.steering.revisions_in_force() == (2,)
+
+
+def test_a_policy_sees_the_lrs_its_base_and_its_own_factor_of_the_step_it_is_told_of(
+    make_rig: Any,
+) -> None:
+    seen: list[Observation] = []
+
+    class Watching(Scripted):
+        def decide(self, state: int, observation: Observation) -> tuple[Action, int]:
+            seen.append(observation)
+            return super().decide(state, observation)
+
+    rig = make_rig({"all": lambda step: 0.1 + step}, {"p": Watching({2: Action(factor=0.5)})})
+    lrs = rig.lrs(range(6))
+
+    assert [one.step for one in seen] == [0, 1, 2, 3, 4]
+    assert [one.learning_rate["all"] for one in seen] == lrs[:5]
+    assert [one.base["all"] for one in seen] == [0.1 + step for step in range(5)]
+    assert [one.factor["all"] for one in seen] == [1.0, 1.0, 1.0, 0.5, 0.5]

@@ -1,26 +1,37 @@
 """A change as a request, and a request as a change."""
 
+from rheostat.api.filling import filled
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.steering.records import Change, Verb
 from rheostat.v1 import learning_rates_pb2 as pb
 
-_VALUE_FIELD = {
-    Verb.SCALE: "factor",
-    Verb.RAMP: "learning_rate",
-    Verb.SET: "learning_rate",
-    Verb.HOLD: "learning_rate",
+_NUMBERS = {
+    Verb.SCALE: {"value": "factor"},
+    Verb.RAMP: {"value": "learning_rate", "steps": "steps"},
+    Verb.SET: {"value": "learning_rate"},
+    Verb.HOLD: {"value": "learning_rate"},
+    Verb.RELEASE: {},
 }
-"""What the number that comes with a verb is called in its message."""
+"""Which numbers of a change come with a verb, and what they are called in its message."""
 
 
 def request_of(run: str, change: Change, wait: bool) -> pb.ChangeLearningRateRequest:
     """Return the request that asks for a change of a run.
 
     Raises:
-        InvalidRequest: if a number does not fit into the request.
+        InvalidRequest: if the request has no place for a number that the change has.
     """
-    _check_size(change)
-    request = pb.ChangeLearningRateRequest(
+    names = _NUMBERS[change.verb]
+    numbers = {"value": change.value, "steps": change.steps}
+    misplaced = [
+        Violation(name, str(number), f"nothing: {change.verb} takes no {name}")
+        for name, number in numbers.items()
+        if number is not None and name not in names
+    ]
+    if misplaced:
+        raise InvalidRequest(misplaced)
+    request = filled(
+        pb.ChangeLearningRateRequest,
         run=run,
         groups=change.groups,
         at_step=change.at_step,
@@ -30,20 +41,15 @@ def request_of(run: str, change: Change, wait: bool) -> pb.ChangeLearningRateReq
         expected_revision=change.expected_revision,
         wait=wait,
     )
-    verb = getattr(request, change.verb.value)
-    verb.SetInParent()
-    if change.value is not None and change.verb in _VALUE_FIELD:
-        setattr(verb, _VALUE_FIELD[change.verb], change.value)
-    if change.steps is not None and change.verb is Verb.RAMP:
-        verb.steps = change.steps
+    wish = getattr(request, change.verb.value)
+    wish.SetInParent()
+    wish.MergeFrom(filled(type(wish), **{field: numbers[name] for name, field in names.items()}))
     return request
 
 
 def as_asked(error: InvalidRequest, verb: Verb) -> InvalidRequest:
     """Return an error about a change with the fields called as in its request."""
-    names = {"steps": f"{verb}.steps"}
-    if verb in _VALUE_FIELD:
-        names["value"] = f"{verb}.{_VALUE_FIELD[verb]}"
+    names = {name: f"{verb}.{field}" for name, field in _NUMBERS[verb].items()}
     return InvalidRequest(
         Violation(names.get(one.field, one.field), one.value, one.expected)
         for one in error.violations
@@ -62,10 +68,12 @@ def change_of(request: pb.ChangeLearningRateRequest) -> Change:
         raise InvalidRequest([Violation("verb", "", f"one of {verbs}")])
     verb = Verb(name)
     wish = getattr(request, name)
+    numbers = {
+        name: getattr(wish, field) for name, field in _NUMBERS[verb].items() if wish.HasField(field)
+    }
     return Change(
         verb=verb,
-        value=getattr(wish, _VALUE_FIELD[verb]) if verb in _VALUE_FIELD else None,
-        steps=wish.steps if verb is Verb.RAMP else None,
+        **numbers,
         groups=tuple(request.groups),
         at_step=request.at_step if request.HasField("at_step") else None,
         expires_after_steps=(
@@ -77,14 +85,3 @@ def change_of(request: pb.ChangeLearningRateRequest) -> Change:
             request.expected_revision if request.HasField("expected_revision") else None
         ),
     )
-
-
-def _check_size(change: Change) -> None:
-    numbers = ("steps", "at_step", "expires_after_steps", "expected_revision")
-    violations = [
-        Violation(name, str(value), "a number of 64 bits")
-        for name in numbers
-        if (value := getattr(change, name)) is not None and not -(2**63) <= value < 2**63
-    ]
-    if violations:
-        raise InvalidRequest(violations)

@@ -18,6 +18,8 @@ from rheostat.runs.service import RunService
 from rheostat.v1 import runs_pb2 as pb
 from rheostat.v1.runs_pb2_grpc import RunsServicer
 
+_MAX_TOKEN_LENGTH = 18  # a number of 64 bits; int() refuses thousands of digits
+
 
 class RunsApi(RunsServicer):
     """Creates, shows, watches and ends runs."""
@@ -116,6 +118,6 @@ def _event(event: WatchEvent) -> pb.WatchRunResponse:
 def _page_start(token: str) -> int:
     if not token:
         return 0
-    if not token.isdecimal():
+    if not token.isdecimal() or len(token) > _MAX_TOKEN_LENGTH:
         raise InvalidRequest([Violation("page_token", token, "the next_page_token of a page")])
     return int(token)

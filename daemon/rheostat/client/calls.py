@@ -13,6 +13,7 @@ import msgspec
 from google.protobuf.message import Message
 
 from rheostat.api.changes import request_of
+from rheostat.api.filling import filled
 from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
 from rheostat.runs.records import (
@@ -105,33 +106,38 @@ def metadata(principal: str) -> tuple[tuple[str, str], ...]:
 
 def create_run(spec: str, request_id: str) -> Call[RunView]:
     """Return the call that queues a run."""
-    request = runs_pb2.CreateRunRequest(spec=spec, request_id=request_id or str(uuid.uuid4()))
-    return _about_run("CreateRun", request, runs_pb2.CreateRunResponse)
+    return _about_run(
+        "CreateRun",
+        runs_pb2.CreateRunRequest,
+        runs_pb2.CreateRunResponse,
+        spec=spec,
+        request_id=request_id or str(uuid.uuid4()),
+    )
 
 
 def get_run(run: str) -> Call[RunView]:
     """Return the call that shows a run."""
-    return _about_run("GetRun", runs_pb2.GetRunRequest(run=run), runs_pb2.GetRunResponse)
+    return _about_run("GetRun", runs_pb2.GetRunRequest, runs_pb2.GetRunResponse, run=run)
 
 
 def pause_run(run: str) -> Call[RunView]:
     """Return the call that pauses a run."""
-    return _about_run("PauseRun", runs_pb2.PauseRunRequest(run=run), runs_pb2.PauseRunResponse)
+    return _about_run("PauseRun", runs_pb2.PauseRunRequest, runs_pb2.PauseRunResponse, run=run)
 
 
 def resume_run(run: str) -> Call[RunView]:
     """Return the call that resumes a run."""
-    return _about_run("ResumeRun", runs_pb2.ResumeRunRequest(run=run), runs_pb2.ResumeRunResponse)
+    return _about_run("ResumeRun", runs_pb2.ResumeRunRequest, runs_pb2.ResumeRunResponse, run=run)
 
 
 def stop_run(run: str) -> Call[RunView]:
     """Return the call that stops a run."""
-    return _about_run("StopRun", runs_pb2.StopRunRequest(run=run), runs_pb2.StopRunResponse)
+    return _about_run("StopRun", runs_pb2.StopRunRequest, runs_pb2.StopRunResponse, run=run)
 
 
 def delete_run(run: str) -> Call[None]:
     """Return the call that deletes a run."""
-    request = runs_pb2.DeleteRunRequest(run=run)
+    request = filled(runs_pb2.DeleteRunRequest, run=run)
     return Call(_runs("DeleteRun"), request, runs_pb2.DeleteRunResponse, lambda response: None)
 
 
@@ -142,7 +148,7 @@ def list_runs(page_token: str) -> Call[Page[RunView]]:
         views = [to_record(run, RunView) for run in response.runs]
         return Page(views, response.next_page_token or None)
 
-    request = runs_pb2.ListRunsRequest(page_size=PAGE_SIZE, page_token=page_token)
+    request = filled(runs_pb2.ListRunsRequest, page_size=PAGE_SIZE, page_token=page_token)
     return Call(_runs("ListRuns"), request, runs_pb2.ListRunsResponse, read)
 
 
@@ -158,7 +164,7 @@ def watch_run(run: str, after_revision: int | None) -> Call[WatchEvent]:
             case _:
                 return WatchEvent(run=run, decision=to_record(response.decision, Decision))
 
-    request = runs_pb2.WatchRunRequest(run=run, after_revision=after_revision)
+    request = filled(runs_pb2.WatchRunRequest, run=run, after_revision=after_revision)
     return Call(_runs("WatchRun"), request, runs_pb2.WatchRunResponse, read)
 
 
@@ -166,7 +172,7 @@ def export_run(run: str) -> Call[StepRows]:
     """Return the streaming call that exports a run's steps."""
     return Call(
         _runs("ExportRun"),
-        runs_pb2.ExportRunRequest(run=run),
+        filled(runs_pb2.ExportRunRequest, run=run),
         runs_pb2.ExportRunResponse,
         lambda response: to_record(response.rows, StepRows),
     )
@@ -190,7 +196,7 @@ def explain(run: str) -> Call[Explanation]:
     """Return the call that explains the present LRs."""
     return Call(
         _learning_rates("ExplainLearningRates"),
-        learning_rates_pb2.ExplainLearningRatesRequest(run=run),
+        filled(learning_rates_pb2.ExplainLearningRatesRequest, run=run),
         learning_rates_pb2.ExplainLearningRatesResponse,
         lambda response: to_record(response, Explanation),
     )
@@ -204,15 +210,21 @@ def list_decisions(run: str, after_revision: int) -> Call[Page[DecisionRecord]]:
         more = response.HasField("next_after_revision")
         return Page(records, response.next_after_revision if more else None)
 
-    request = learning_rates_pb2.ListDecisionsRequest(
-        run=run, after_revision=after_revision, page_size=PAGE_SIZE
+    request = filled(
+        learning_rates_pb2.ListDecisionsRequest,
+        run=run,
+        after_revision=after_revision,
+        page_size=PAGE_SIZE,
     )
     response = learning_rates_pb2.ListDecisionsResponse
     return Call(_learning_rates("ListDecisions"), request, response, read)
 
 
-def _about_run(method: str, request: Message, response: type[Message]) -> Call[RunView]:
-    return Call(_runs(method), request, response, lambda answer: to_record(answer.run, RunView))
+def _about_run(
+    method: str, request: type[Message], response: type[Message], **fields: Any
+) -> Call[RunView]:
+    asked = filled(request, **fields)
+    return Call(_runs(method), asked, response, lambda answer: to_record(answer.run, RunView))
 
 
 def _runs(method: str) -> str:

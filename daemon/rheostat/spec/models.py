@@ -158,7 +158,7 @@ class TrainSpec(Section):
         "(outputs, targets)",
     )
     gradient_norm_every: int = Field(
-        default=50, ge=0, description="steps between two measured gradient norms; 0 is never"
+        default=100, ge=0, description="steps between two measured gradient norms; 0 is never"
     )
 
 

@@ -59,7 +59,7 @@ class Group:
         """Return the schedule's LR at any step, with the group's `lr_scale`."""
         return self.curve.learning_rate(step) * self.lr_scale
 
-    def begin(self, step: int) -> None:
+    def begin(self, step: int) -> float:
         """Go to a step: remember what the optimizer has, then compose what it gets next."""
         self._previous = self.learning_rate
         self._previous_base = self.base
@@ -69,6 +69,7 @@ class Group:
         if self.is_moving:
             self.move_to(step)
         self.compose()
+        return self.learning_rate
 
     def compose(self) -> None:
         """Compose the LR of the step begun; as often as something changes at its boundary."""

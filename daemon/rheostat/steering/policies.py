@@ -3,13 +3,19 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
-
-from rheostat_policies import Action, Observation, Policy, RunInfo, State
+from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
 
 KEPT = "kept"
 CHANGED = "changed"
 FAILED = "failed"
+
+
+Measurement = tuple[int, int, float, float | None, float | None, int | None, float | None]
+"""The data of the last finished step: step, steps, train_loss, validation_loss,
+validation_accuracy, validation_step, gradient_norm, as an `Observation` starts with them.
+
+The loop measures; steering adds what it knows itself, the LRs. A bare tuple, because one is made at
+every step and nobody but `Observation` reads it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +26,6 @@ class Wish:
     """The new factor by group; only the groups it is for."""
     ramp_steps: int
     reason: str
-
-
-class Factors(Protocol):
-    """Who knows a policy's present factors."""
-
-    def factors(self, policy: str) -> dict[str, float]:
-        """Return one policy's factor by group."""
-        ...
 
 
 class AttachedPolicy:
@@ -44,15 +42,28 @@ class AttachedPolicy:
         """Answers so far, by outcome."""
         self.last_failure = ""
         """What the newest failure said; empty while there was none."""
+        self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
+        """Its present factor by group; replaced, never changed, since policies may keep it."""
         self._policy = policy
         self._groups = tuple(group.name for group in run.groups)
 
-    def ask(self, observation: Observation, factors: Factors) -> Wish | None:
-        """Return what the policy wants changed, None when nothing."""
+    def ask(
+        self,
+        measured: Measurement,
+        learning_rate: Mapping[str, float],
+        base: Mapping[str, float],
+    ) -> Wish | None:
+        """Return what the policy wants changed, None when nothing.
+
+        Args:
+            measured: the data of the last finished step.
+            learning_rate: the LR that step used, by group.
+            base: the schedule's LR in that step, by group.
+        """
         try:
-            own = observation._replace(factor=factors.factors(self.name))
-            action, state = self._policy.decide(self.state, own)
-            wish = self._read(action)
+            observation = Observation(*measured, learning_rate, base, self.factors)
+            action, state = self._policy.decide(self.state, observation)
+            wish = None if action is KEEP else self._read(action)
         except Exception as error:  # a plug-in may raise anything; the run must not care
             self.outcomes[FAILED] += 1
             self.last_failure = f"{type(error).__name__}: {error}"

@@ -16,10 +16,9 @@ from rheostat.errors import (
 from rheostat.steering.group import Group
 from rheostat.steering.motion import Motion
 from rheostat.steering.operator import Hold, Term
-from rheostat.steering.policies import AttachedPolicy, Wish
+from rheostat.steering.policies import AttachedPolicy, Measurement, Wish
 from rheostat.steering.records import Change, Decision, GroupState, Verb
 from rheostat.steering.requests import check
-from rheostat_policies import Observation
 
 MAX_PENDING_CHANGES = 1000
 _NEVER = math.inf
@@ -61,28 +60,42 @@ class Steering:
         self._clock = clock
         self._pending: list[tuple[int, int, Change]] = []
         self._next_expiry: float = _NEVER
+        self._has_begun = False
         self._decisions: list[Decision] = []
         self._outcomes: list[Outcome] = []
+        self._next_rates: list[float] = []
+        self._is_bent = False
         self._touched_before: tuple[tuple[str, ...], ...] = ((),) * len(self.groups)
 
-    def advance(self, step: int, observation: Observation | None) -> None:
+    def advance(self, step: int, measured: Measurement | None) -> None:
         """Begin a step: move schedules and ramps, ask the policies, carry out what is due.
 
         Args:
             step: index of the optimizer step about to run.
-            observation: the data of the step before; None when there is none.
+            measured: the data of the step before; None when there is none.
         """
         self.step = step
-        for index, group in enumerate(self.groups):
-            for rule in group.touched:
-                self.interventions[rule] = self.interventions.get(rule, 0) + 1
-            group.begin(step)
-            if not math.isfinite(self.learning_rates[index]):
-                self.learning_rates[index] = group.learning_rate
-        if observation is not None:
+        asks = measured is not None and bool(self.policies)
+        if asks:
+            used = dict(zip(self._names, self.learning_rates, strict=True))
+            base = {group.name: group.base for group in self.groups}
+        next_rates, has_moved = [], False
+        for group in self.groups:
+            if group.touched:
+                self._count(group.touched)
+            has_moved = has_moved or group.is_moving
+            next_rates.append(group.begin(step))
+            self._is_bent = self._is_bent or bool(group.touched)
+        self._next_rates = next_rates
+        if has_moved:
+            self._refresh_factors()
+        if not self._has_begun:
+            self._has_begun = True
+            self.learning_rates = next_rates
+        if asks and measured is not None:
             for policy in self.policies:
-                if (wish := policy.ask(observation, self)) is not None:
-                    self._follow(policy.name, wish)
+                if (wish := policy.ask(measured, used, base)) is not None:
+                    self._follow(policy, wish)
         if step >= self._next_expiry:
             self._expire()
         while self._pending and self._pending[0][0] <= step:
@@ -102,24 +115,18 @@ class Steering:
 
     def settle(self) -> tuple[list[Decision], list[Outcome]]:
         """End the boundary: fix the LRs of the step and return what was decided since the last."""
-        touched = tuple([group.touched for group in self.groups])
-        if touched != self._touched_before:
-            if not self._decisions:
-                self._record_guardrails(touched)
-            self._touched_before = touched
-        self.learning_rates = [group.learning_rate for group in self.groups]
+        if self._is_bent or self._decisions:
+            self._watch_guardrails()
         decisions, outcomes = self._decisions, self._outcomes
         if decisions or outcomes:
             self._decisions, self._outcomes = [], []
+            self._next_rates = [group.learning_rate for group in self.groups]
+        self.learning_rates = self._next_rates
         return decisions, outcomes
 
     def states(self) -> tuple[GroupState, ...]:
         """Return the components of every group's LR at the step begun."""
         return tuple(group.state() for group in self.groups)
-
-    def factors(self, policy: str) -> dict[str, float]:
-        """Return one policy's factor by group."""
-        return {group.name: group.factors[policy] for group in self.groups}
 
     def revisions_in_force(self) -> tuple[int, ...]:
         """Return the decisions that still act on some group's LR, oldest first."""
@@ -217,19 +224,29 @@ class Steering:
             )
         return reachable
 
-    def _follow(self, policy: str, wish: Wish) -> None:
+    def _refresh_factors(self) -> None:
+        """Show each policy where its factors are now."""
+        for policy in self.policies:
+            policy.factors = {group.name: group.factors[policy.name] for group in self.groups}
+
+    def _count(self, rules: Sequence[str]) -> None:
+        for rule in rules:
+            self.interventions[rule] = self.interventions.get(rule, 0) + 1
+
+    def _follow(self, policy: AttachedPolicy, wish: Wish) -> None:
         revision = self.revision + 1
         groups = [group for group in self.groups if group.name in wish.factors]
         for group in groups:
-            group.aim(policy, wish.factors[group.name], wish.ramp_steps, self.step, revision)
+            group.aim(policy.name, wish.factors[group.name], wish.ramp_steps, self.step, revision)
             group.compose()
+        self._refresh_factors()
         values = set(wish.factors.values())
         self._record(
             groups,
             Decision(
                 revision=revision,
                 applied_step=self.step,
-                source=f"policy:{policy}",
+                source=f"policy:{policy.name}",
                 groups=(),
                 value=values.pop() if len(values) == 1 else None,
                 reason=wish.reason,
@@ -260,6 +277,14 @@ class Steering:
         expiries = [group.operator.next_expiry() for group in self.groups]
         self._next_expiry = min((step for step in expiries if step is not None), default=_NEVER)
 
+    def _watch_guardrails(self) -> None:
+        """Notice that guardrails bend other LRs, or bend them otherwise, than at the step before."""
+        touched = tuple(group.touched for group in self.groups)
+        if touched != self._touched_before and not self._decisions:
+            self._record_guardrails(touched)
+        self._touched_before = touched
+        self._is_bent = any(touched)
+
     def _record_guardrails(self, touched: tuple[tuple[str, ...], ...]) -> None:
         """Record that a guardrail began or ceased to bend an LR that nobody else changed."""
         changed = [
@@ -283,10 +308,12 @@ class Steering:
     def _record(self, groups: Sequence[Group], decision: Decision) -> Decision:
         """Number, date and complete a decision, and take its LRs as the new old ones."""
         changes = []
+        rates = list(self.learning_rates)  # whoever holds the old list keeps the old LRs
         for index, group in enumerate(self.groups):
             if group in groups:
-                changes.append(group.change_from(self.learning_rates[index]))
-                self.learning_rates[index] = group.learning_rate
+                changes.append(group.change_from(rates[index]))
+                rates[index] = group.learning_rate
+        self.learning_rates = rates
         decision = msgspec.structs.replace(decision, groups=tuple(changes), time=self._clock())
         self.revision = decision.revision
         self._decisions.append(decision)

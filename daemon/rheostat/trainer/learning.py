@@ -49,8 +49,9 @@ class Learner:
             if train.precision == "bfloat16"
             else nullcontext()
         )
-        self._is_bare = train.precision == "float32"
         self._needs_closure = isinstance(optimizer, torch.optim.LBFGS)
+        # The common case has a path of its own: each Python frame costs a microsecond there.
+        self._is_plain = train.precision == "float32" and train.accumulate == 1
         self.gradient_norm: Tensor | None = None
         """Total norm of the gradients of the last step that measured it, before clipping; on the
         device."""
@@ -70,44 +71,42 @@ class Learner:
         if self._needs_closure:
             return self._learn_by_closure(step, inputs, targets)
         self._optimizer.zero_grad(set_to_none=True)
-        loss = self._backward(inputs, targets)
-        self._look_at_gradients(measure_norm)
-        value = self._finite(loss, step)
+        if self._is_plain:
+            loss = self._loss(self._forward(inputs), targets)
+            self._reader.take(loss)
+            loss.backward()  # type: ignore[no-untyped-call]
+        else:
+            self._backward(inputs, targets)
+        if measure_norm or self._clip is not None:
+            self._look_at_gradients()
+        value = self._finite(step)
         self._optimizer.step()
         return value
 
     def _backward(self, inputs: Tensor, targets: Tensor) -> Tensor:
         """Add the batch's gradients, in as many parts as the spec says; () mean loss."""
-        if self._accumulate == 1:
-            loss = self._loss_of(inputs, targets)
-            self._reader.take(loss)
-            loss.backward()  # type: ignore[no-untyped-call]
-            return loss
         parts = list(
             zip(inputs.chunk(self._accumulate), targets.chunk(self._accumulate), strict=True)
         )
         total = torch.zeros((), device=inputs.device)
         for part, wanted in parts:
-            loss = self._loss_of(part, wanted) * (len(part) / len(inputs))
+            with self._precision:
+                loss = self._loss(self._forward(part), wanted) * (len(part) / len(inputs))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
         self._reader.take(total)
         return total
 
-    def _loss_of(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        if self._is_bare:
-            return self._loss(self._forward(inputs), targets)
-        with self._precision:
-            return self._loss(self._forward(inputs), targets)
-
-    def _look_at_gradients(self, measure_norm: bool) -> None:
+    def _look_at_gradients(self) -> None:
+        """Measure the gradients' norm, and clip them where the spec says so."""
         if self._clip is not None:
             self.gradient_norm = clip_grad_norm_(self._parameters, self._clip)
-        elif measure_norm:
+        else:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
             self.gradient_norm = get_total_norm(gradients)
 
-    def _finite(self, loss: Tensor, step: int) -> float:
+    def _finite(self, step: int) -> float:
+        """Return the loss on the host, unless it is not finite."""
         value = self._reader.wait()
         if not math.isfinite(value):
             raise NonFiniteLoss(value, step)
@@ -119,8 +118,8 @@ class Learner:
         def evaluate() -> Tensor:
             self._optimizer.zero_grad(set_to_none=True)
             loss = self._backward(inputs, targets)
-            self._finite(loss, step)
-            self._look_at_gradients(measure_norm=True)
+            self._finite(step)
+            self._look_at_gradients()
             return loss
 
         first: Tensor = self._optimizer.step(evaluate)  # type: ignore[assignment,arg-type]

@@ -17,6 +17,7 @@ from rheostat.runs.messages import (
     ToTrainer,
 )
 from rheostat.runs.records import Result, Snapshot
+from rheostat.steering.policies import Measurement
 from rheostat.steering.records import Decision
 from rheostat.steering.steering import Outcome
 from rheostat.trainer.actuator import Actuator
@@ -27,10 +28,9 @@ from rheostat.trainer.ranks import Ranks
 from rheostat.trainer.recorder import Recorder
 from rheostat.trainer.refusals import refusal
 from rheostat.trainer.validation import validate
-from rheostat_policies import Observation
 
-REPORT_SECONDS = 0.05
-"""Time between two telemetry messages while nothing is asked: 20 a second, whatever the speed."""
+REPORT_SECONDS = 0.1
+"""Time between two telemetry messages while nothing is asked: 10 a second, whatever the speed."""
 PAUSED_POLL_SECONDS = 1.0
 
 
@@ -116,7 +116,7 @@ class Loop:
 
     def _steer(self) -> None:
         """Decide and write the LRs of the step about to run."""
-        self._steering.advance(self.step, self._observation())
+        self._steering.advance(self.step, self._measurement())
         self._obey(self._link.receive())
         while self._is_paused and not self.is_stopped:
             self._obey(self._link.receive(PAUSED_POLL_SECONDS))
@@ -146,7 +146,8 @@ class Loop:
 
     def _write(self) -> None:
         steering = self._steering
-        steering.learning_rates = self._ranks.share(steering.learning_rates)
+        if self._ranks.world_size > 1:
+            steering.learning_rates = self._ranks.share(steering.learning_rates)
         self._actuator.write(steering.learning_rates)
         if self._moves_momentum:
             self._momenta = [group.momentum for group in steering.groups]
@@ -181,22 +182,19 @@ class Loop:
         self._validation_step = self.step
         self._recorder.record_validation(self.step, loss, accuracy)
 
-    def _observation(self) -> Observation | None:
-        if self._train_loss is None or not self._steering.policies:
+    def _measurement(self) -> Measurement | None:
+        if self._train_loss is None:
             return None
-        steering, step = self._steering, self.step - 1
-        names = [group.name for group in steering.groups]
-        measured = self._norm_every > 0 and step % self._norm_every == 0
-        return Observation(
+        step = self.step - 1
+        has_norm = self._norm_every > 0 and step % self._norm_every == 0
+        return (
             step,
             self.parts.steps,
             self._train_loss,
             self._validation_loss,
             self._validation_accuracy,
             self._validation_step,
-            self._gradient_norm if measured else None,
-            dict(zip(names, steering.learning_rates, strict=True)),
-            {group.name: group.base for group in steering.groups},
+            self._gradient_norm if has_norm else None,
         )
 
     def _snapshot(self) -> Snapshot:

@@ -60,4 +60,4 @@ class LossReader:
         if self._on_cuda:
             self._copied.synchronize()
             return float(self._host)
-        return float(self._loss.detach())
+        return self._loss.item()

@@ -22,7 +22,8 @@ class Batches(Protocol):
         """Return inputs (B, ...) and targets (B, ...) of a step, counted from 0, on the device.
 
         It depends on the run's seed and the step alone, not on what was asked before. The tensors
-        may be views of what later steps use, and are not to be written to.
+        are not to be written to, and hold until a batch of another epoch is asked for: they may be
+        views of room that the next epoch is arranged in.
         """
         ...
 
