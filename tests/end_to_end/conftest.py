@@ -51,7 +51,7 @@ def environment(state_dir):
         "RHEOSTAT_STATE_DIR": str(state_dir),
         "OMP_NUM_THREADS": "1",
         "COLUMNS": "200",
-        "PYTHONPATH": os.pathsep.join([str(PLUGINS), *sys.path]),
+        "PYTHONPATH": os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]),
     }
 
 

@@ -8,11 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rheostat_policies import Curve, OneCycleLR, ScheduleRun, StepLR, constant, warmup_cosine
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LambdaLR, LRScheduler
 from torch.optim.lr_scheduler import OneCycleLR as TorchOneCycleLR
 from torch.optim.lr_scheduler import StepLR as TorchStepLR
+
+from rheostat_policies import Curve, OneCycleLR, ScheduleRun, StepLR, constant, warmup_cosine
 
 LRS = st.floats(1e-8, 1e3)
 STEPS = st.integers(1, 120)

@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from rheostat_policies import Curve, GroupInfo, Policy, RunInfo
 
 from rheostat.spec.models import GuardrailsSpec
 from rheostat.steering.group import Group
@@ -13,6 +12,7 @@ from rheostat.steering.guardrails import guardrails_of
 from rheostat.steering.policies import AttachedPolicy
 from rheostat.steering.records import Change, Decision, Verb
 from rheostat.steering.steering import Outcome, Steering
+from rheostat_policies import Curve, GroupInfo, Policy, RunInfo
 
 STEPS = 1000
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rheostat_policies import KEEP, Action, Observation
 
 from rheostat.steering.records import Decision, Verb
+from rheostat_policies import KEEP, Action, Observation
 
 
 class Scripted:

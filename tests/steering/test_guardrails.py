@@ -1,6 +1,7 @@
 """The last word: what no schedule, policy or operator can get past."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ def test_the_ratio_rule_bounds_every_step_and_still_arrives(
 
     lrs = [0.1, rig.steering.learning_rates[0], *rig.lrs(range(2, 400))]
 
-    for before, after in zip(lrs, lrs[1:], strict=False):
+    for before, after in pairwise(lrs):
         assert 1 / limit - 1e-9 <= after / before <= limit + 1e-9
     assert lrs[-1] == pytest.approx(min(max(wanted, 0.0), 10.0), rel=1e-9)
 

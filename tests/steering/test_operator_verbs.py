@@ -1,15 +1,16 @@
 """What each verb does to the LR, and from which step."""
 
 import math
+from itertools import pairwise
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from rheostat_policies import SCHEDULES, ScheduleRun
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, RevisionConflict
 from rheostat.steering.records import Verb
+from rheostat_policies import SCHEDULES, ScheduleRun
 
 ARGS: dict[str, dict[str, Any]] = {
     "constant": {},
@@ -74,7 +75,7 @@ def test_ramp_walks_geometrically_and_arrives_after_its_steps(
 
     assert lrs[steps] == pytest.approx(value, rel=1e-12)
     assert lrs[-1] == pytest.approx(value, rel=1e-12)
-    ratios = [after / before for before, after in zip(lrs[:steps], lrs[1 : steps + 1], strict=True)]
+    ratios = [after / before for before, after in pairwise(lrs[: steps + 1])]
     assert ratios == pytest.approx([(value / 0.1) ** (1 / steps)] * steps, rel=1e-9)
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+
 from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
 
 KEPT = "kept"

@@ -278,7 +278,7 @@ class Steering:
         self._next_expiry = min((step for step in expiries if step is not None), default=_NEVER)
 
     def _watch_guardrails(self) -> None:
-        """Notice that guardrails bend other LRs, or bend them otherwise, than at the step before."""
+        """Notice that guardrails bend the LRs otherwise than at the step before."""
         touched = tuple(group.touched for group in self.groups)
         if touched != self._touched_before and not self._decisions:
             self._record_guardrails(touched)

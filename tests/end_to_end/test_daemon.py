@@ -1,0 +1,120 @@
+"""The daemon's manners: how it starts, what it refuses, how it ends, and how it dies."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from rheostat.errors import Unreachable
+
+
+def test_the_daemon_never_loads_torch(daemon):
+    daemon.create(train={"steps": 1}).end()
+
+    mapped = Path(f"/proc/{daemon.pid}/maps").read_text()
+
+    assert "grpc" in mapped
+    assert "torch" not in mapped
+
+
+def test_a_ready_daemon_says_so_and_logs_one_json_object_per_event(daemon):
+    assert daemon.get("/healthz") == "alive\n"
+    assert daemon.get("/readyz") == "ready\n"
+    [ready] = [event for event in daemon.events if event["event"] == "daemon.ready"]
+    assert ready["address"] == daemon.address
+    assert ready["metrics"] == f"http://{daemon.metrics_address}/metrics"
+
+
+def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
+    start_daemon, is_alive, tmp_path
+):
+    daemon = start_daemon()
+    with daemon.training() as run:
+        run.advance()
+        waiting = daemon.create(train={"steps": 1})
+        trainer = run.view.pid
+        assert daemon.terminate() == 0
+        assert not is_alive(trainer)
+        assert not (daemon.state_dir / "daemon.json").exists()
+        run.daemon = waiting.daemon = daemon = start_daemon()
+
+    view = run.view
+    assert view.phase == "stopped"
+    assert view.result.steps == len(run.export(tmp_path / "run.csv"))
+    assert view.result.validation_accuracy is not None
+    assert Path(view.result.weights).exists()
+    assert waiting.end().phase == "succeeded", "who waits in the queue waits through a restart"
+
+
+def test_a_trainer_does_not_outlive_a_killed_daemon_and_the_next_one_says_what_happened(
+    start_daemon, is_alive, wait_until, tmp_path
+):
+    daemon = start_daemon()
+    with daemon.training() as run:
+        run.change("scale", 0.5, reason="the last wish")
+        trainer = run.view.pid
+        daemon.kill()
+        wait_until(lambda: not is_alive(trainer), "the trainer has stopped by itself")
+        run.daemon = start_daemon()
+
+    view = run.view
+    assert view.phase == "failed"
+    assert "the daemon ended while the run was running" in view.failure.message
+    assert [one.decision.reason for one in run.history] == ["the last wish"]
+
+
+def test_a_second_daemon_on_one_state_directory_is_refused(daemon):
+    done = daemon.rheostat("serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
+
+    assert done.returncode == 1
+    assert daemon.address in done.stderr, "it says where the first one answers"
+    assert daemon.process.poll() is None
+
+
+@pytest.mark.parametrize("option", ["--address", "--metrics-address"])
+def test_an_address_that_strangers_can_call_is_refused(rheostat, option):
+    done = rheostat("serve", option, "0.0.0.0:0")
+
+    assert done.returncode == 2
+    assert "0.0.0.0:0: a loopback address" in done.stderr
+
+
+def test_a_busy_port_is_refused_by_its_name(daemon, rheostat):
+    done = rheostat("serve", "--address", daemon.address, "--metrics-address", "127.0.0.1:0")
+
+    assert done.returncode == 1
+    assert daemon.address in done.stderr
+
+
+def test_an_address_where_nobody_answers_gives_exit_code_3(rheostat):
+    done = rheostat("runs", "list", "--address", "127.0.0.1:1")
+
+    assert done.returncode == 3
+    assert "no daemon answers at 127.0.0.1:1" in done.stderr
+
+
+def test_a_detached_run_needs_a_daemon_that_outlives_the_command(rheostat, spec_file):
+    done = rheostat("run", spec_file(), "--detach")
+
+    assert done.returncode == 3
+    assert "rheostat serve" in done.stderr
+
+
+def test_watchers_of_a_draining_daemon_see_how_their_run_ended(start_daemon):
+    daemon = start_daemon()
+    with daemon.training() as run:
+        events = daemon.client.watch_run(run.name)
+        next(events)
+        daemon.process.send_signal(signal.SIGTERM)
+        phases = [event.view.phase for event in events if event.view]
+        assert daemon.process.wait(60) == 0
+        assert phases[-1] == "stopped"
+        run.daemon = start_daemon()
+
+
+def test_nobody_answers_after_the_end(start_daemon):
+    daemon = start_daemon()
+    assert daemon.terminate() == 0
+
+    with pytest.raises(Unreachable):
+        type(daemon.client)(daemon.address, timeout=5).list_runs()

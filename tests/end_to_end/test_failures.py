@@ -1,0 +1,67 @@
+"""A trainer that dies, whatever of, fails its own run with a reason and nothing else."""
+
+import os
+import signal
+
+import pytest
+
+from rheostat.runs.records import Phase
+
+
+@pytest.fixture(autouse=True)
+def _the_next_run_trains(daemon):
+    yield
+    assert daemon.create(train={"steps": 1}).end().phase == "succeeded"
+
+
+def test_a_model_that_cannot_be_built_fails_its_run_with_the_traceback(daemon):
+    run = daemon.create(model={"name": "faulty:model_that_raises", "args": {}})
+
+    failure = run.end().failure
+
+    assert failure.message == "RuntimeError: the weights are from another model"
+    assert 'faulty.py", line' in failure.traceback
+    shown = daemon.rheostat("runs", "show", run.name, check=True)
+    assert "the weights are from another model" in shown.stdout + shown.stderr
+
+
+def test_a_trainer_that_vanishes_fails_its_run_with_the_end_of_its_output(daemon):
+    failure = daemon.create(model={"name": "faulty:model_that_vanishes", "args": {}}).end().failure
+
+    assert "exited with 7" in failure.message
+    assert "these are my last words" in failure.traceback
+
+
+def test_a_killed_trainer_fails_its_run_and_keeps_its_steps(daemon, tmp_path):
+    with daemon.training() as run:
+        run.advance()
+        os.kill(run.view.pid, signal.SIGKILL)
+        view = run.reach(Phase.FAILED)
+
+    assert "was killed by SIGKILL" in view.failure.message
+    steps = [int(row["step"]) for row in run.export(tmp_path / "run.csv")]
+    assert len(steps) >= 100
+    assert steps == list(range(len(steps)))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(daemon, spec_file):
+    data = {"name": "faulty:data_with_infinity", "batch_size": 8, "validation": 0.25}
+
+    done = daemon.rheostat("run", spec_file(data=data, name="infinite"))
+
+    assert done.returncode == 1
+    assert "the loss is nan at step" in done.stderr
+    view = daemon.client.get_run("infinite")
+    assert view.phase == "failed"
+    assert view.failure.message.startswith("NonFiniteLoss")
+
+
+def test_a_mistake_that_only_torch_can_see_is_named_with_its_field(daemon, spec_file):
+    spec = spec_file(optimizer={"args": {"betaz": [0.9, 0.99]}}, name="misspelt")
+
+    done = daemon.rheostat("run", spec)
+
+    assert done.returncode == 2
+    assert "optimizer.args.betaz" in done.stderr
+    [violation] = daemon.client.get_run("misspelt").failure.violations
+    assert violation.field == "optimizer.args.betaz"
