@@ -16,8 +16,11 @@ def configure_logs(log_format: str, log_level: str, output: TextIO | None = None
         output: where to; None is standard error.
     """
     stream = output or sys.stderr
-    for_people = structlog.dev.ConsoleRenderer(colors=stream.isatty())
-    for_machines = [structlog.processors.dict_tracebacks, structlog.processors.JSONRenderer()]
+    # Plain tracebacks: the rich ones print local variables, and those hold people's requests.
+    for_people = structlog.dev.ConsoleRenderer(
+        colors=stream.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
+    for_machines = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     structlog.configure(
         processors=[
             structlog.processors.add_log_level,

@@ -100,7 +100,7 @@ def test_a_change_and_its_request_have_the_same_fields():
 
     assert verbs == {verb.value for verb in Verb}
     assert set(request.fields_by_name) - verbs - {"run", "wait"} == (
-        set(Change.__struct_fields__) - spread_over_the_verbs - {"principal"}
+        set(Change.__struct_fields__) - spread_over_the_verbs - {"principal", "requested_at"}
     )
 
 
@@ -121,7 +121,8 @@ def changes():
         Verb.RELEASE: {"value": st.none(), "steps": st.none()},
     }
     scaled = {"steps": st.none()}
-    fields["principal"] = st.just("")
+    fields["principal"] = st.just("")  # the daemon fills these two in
+    fields["requested_at"] = st.just(0.0)
     return st.sampled_from(Verb).flatmap(
         lambda verb: st.builds(
             Change, **(fields | {"verb": st.just(verb)} | numbers.get(verb, scaled))

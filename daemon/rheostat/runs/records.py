@@ -59,7 +59,7 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     samples: int = 0
     """Training samples seen."""
     steps_per_second: float | None = None
-    """Speed over the last tenth of a second or more; None at the start."""
+    """Speed over the last twentieth of a second or more; None at the start."""
     guardrail_interventions: dict[str, int] = {}
     """Group-steps bent so far, by guardrail."""
     policy_decisions: dict[str, dict[str, int]] = {}

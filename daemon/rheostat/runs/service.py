@@ -237,7 +237,7 @@ class RunService:
         names = [group.name for group in view.groups]
         check(change, names or change.groups)
         request_id = change.request_id or str(uuid.uuid4())
-        change = msgspec.structs.replace(change, request_id=request_id)
+        change = msgspec.structs.replace(change, request_id=request_id, requested_at=self._clock())
         known = await self._stored(self._store.find_decision, run, request_id)
         if known is not None:
             if (known.verb, known.value) != (change.verb.value, change.value):

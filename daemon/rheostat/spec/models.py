@@ -144,6 +144,12 @@ class TrainSpec(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="auto takes CUDA, else MPS, else the CPU"
     )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        description="CPU threads of one operation; by default 1 for a model of less than a "
+        "million parameters, whose operations are too short to share, else what torch chooses",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="bfloat16 is autocast; weights stay float32"
     )

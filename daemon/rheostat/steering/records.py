@@ -46,6 +46,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Refuse if the run is at another revision when the request arrives; None is any."""
     principal: str = ""
     """Who asks; filled in by the daemon, never by the caller."""
+    requested_at: float = 0.0
+    """When the daemon received it, seconds since the epoch; filled in by the daemon too."""
 
 
 class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +96,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     request_id: str = ""
     time: float = 0.0
     """Wall clock of the decision, seconds since the epoch."""
+    requested_at: float = 0.0
+    """When the daemon received the request, seconds since the epoch; 0 where nobody asked."""
 
     @property
     def guardrails(self) -> tuple[str, ...]:

@@ -181,6 +181,7 @@ class Steering:
                 principal=change.principal,
                 reason=change.reason,
                 request_id=change.request_id,
+                requested_at=change.requested_at,
             ),
         )
 

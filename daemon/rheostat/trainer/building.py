@@ -19,7 +19,7 @@ from rheostat.steering.policies import AttachedPolicy
 from rheostat.steering.steering import Steering
 from rheostat.trainer.data import Data, load_data
 from rheostat.trainer.data.batches import Batches, make_batches, validation_batches
-from rheostat.trainer.devices import find_device
+from rheostat.trainer.devices import find_device, use_threads
 from rheostat.trainer.groups import ParamGroup, make_groups
 from rheostat.trainer.losses import LossFunction, find_loss
 from rheostat.trainer.models import build_model
@@ -74,6 +74,7 @@ def build(spec: Spec, name: str) -> Parts:
     batches = make_batches(data, spec.data.batch_size, spec.train.seed, device)
     loss = find_loss(spec.train.loss)
     model = build_model(spec.model, data.description).to(device)
+    use_threads(spec.train.threads, device, sum(p.numel() for p in model.parameters()))
     groups = make_groups(model, spec.groups)
     check_arguments(
         spec.optimizer,

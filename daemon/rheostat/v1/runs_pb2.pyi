@@ -256,7 +256,7 @@ class Snapshot(_message.Message):
     samples: _builtins.int
     """samples is the number of training samples seen."""
     steps_per_second: _builtins.float
-    """steps_per_second is the speed over the last tenth of a second or more; absent at the start."""
+    """steps_per_second is the speed over the last twentieth of a second or more; absent at the start."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.GroupState]:
         """groups says how each group's LR comes about."""

@@ -196,6 +196,7 @@ class Decision(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    REQUESTED_AT_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """revision counts a run's decisions from 1, without gaps."""
     applied_step: _builtins.int
@@ -216,6 +217,10 @@ class Decision(_message.Message):
     """time is the wall clock of the decision, in seconds since the epoch; a double because the
     record's hash covers every bit of it.
     """
+    requested_at: _builtins.float
+    """requested_at is when the daemon received the request, in seconds since the epoch; 0 where
+    nobody asked.
+    """
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupChange]:
         """groups are those that were changed, with old and new LR."""
@@ -233,10 +238,11 @@ class Decision(_message.Message):
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
         time: _builtins.float = ...,
+        requested_at: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "applied_step", b"applied_step", "groups", b"groups", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "applied_step", b"applied_step", "groups", b"groups", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
