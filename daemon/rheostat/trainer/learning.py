@@ -9,6 +9,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from rheostat.spec.models import TrainSpec
 from rheostat.trainer.losses import LossFunction, LossReader
+from rheostat.trainer.shortcuts import step_of, zero_grad_of
 
 
 class NonFiniteLoss(Exception):
@@ -40,6 +41,8 @@ class Learner:
         self._forward = torch.compile(model) if train.compile else model
         self._loss = loss
         self._optimizer = optimizer
+        self._step = step_of(optimizer)
+        self._zero_grad = zero_grad_of(optimizer)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._clip = train.grad_clip
         self._accumulate = train.accumulate
@@ -70,7 +73,7 @@ class Learner:
         """
         if self._needs_closure:
             return self._learn_by_closure(step, inputs, targets)
-        self._optimizer.zero_grad(set_to_none=True)
+        self._zero_grad()
         if self._is_plain:
             loss = self._loss(self._forward(inputs), targets)
             self._reader.take(loss)
@@ -80,7 +83,7 @@ class Learner:
         if measure_norm or self._clip is not None:
             self._look_at_gradients()
         value = self._finite(step)
-        self._optimizer.step()
+        self._step()
         return value
 
     def _backward(self, inputs: Tensor, targets: Tensor) -> Tensor:
@@ -116,7 +119,7 @@ class Learner:
         """Let an optimizer that evaluates the loss several times a step (LBFGS) do so."""
 
         def evaluate() -> Tensor:
-            self._optimizer.zero_grad(set_to_none=True)
+            self._zero_grad()
             loss = self._backward(inputs, targets)
             self._finite(step)
             self._look_at_gradients()

@@ -1,7 +1,8 @@
 """What the trainer tells the daemon of every step, gathered until it is worth a message."""
 
-from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+
+import numpy as np
 
 from rheostat.runs.records import StepRows
 
@@ -51,26 +52,27 @@ class Recorder:
         norms, self._gradient_norm = self._gradient_norm, {}
         losses, self._validation_loss = self._validation_loss, {}
         accuracies, self._validation_accuracy = self._validation_accuracy, {}
+        train_losses, rates, momenta, durations = zip(*rows, strict=True) if rows else ((),) * 4
         return StepRows(
             first_step=self._first_step,
             count=len(rows),
-            train_loss=_pack(row[0] for row in rows),
-            learning_rate=self._columns(lambda group: [row[1][group] for row in rows]),
-            momentum=self._columns(lambda group: [row[2][group] for row in rows]) if rows else {},
-            duration=_pack(row[3] for row in rows),
+            train_loss=_pack(train_losses),
+            learning_rate=self._columns(rates),
+            momentum=self._columns(momenta),
+            duration=_pack(durations),
             gradient_norm=norms,
             validation_loss=losses,
             validation_accuracy=accuracies,
         )
 
-    def _columns(self, values: Callable[[int], list[float | None]]) -> dict[str, bytes]:
-        columns = {}
-        for index, name in enumerate(self._groups):
-            column = values(index)
-            if None not in column:
-                columns[name] = _pack(column)
-        return columns
+    def _columns(self, rows: Sequence[Sequence[float | None]]) -> dict[str, bytes]:
+        """Turn rows of a value per group into packed columns; a group without values has none."""
+        return {
+            name: _pack(column)
+            for name, column in zip(self._groups, zip(*rows, strict=True), strict=False)
+            if None not in column
+        }
 
 
-def _pack(values: object) -> bytes:
-    return array("d", values).tobytes()  # type: ignore[call-overload,no-any-return]
+def _pack(values: Sequence[float | None]) -> bytes:
+    return np.asarray(values, dtype="<f8").tobytes()

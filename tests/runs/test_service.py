@@ -1,0 +1,639 @@
+"""The service with its real store and socket; trainers are played by the test, message by message."""
+
+import asyncio
+import struct
+
+import pytest
+
+from rheostat.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    InvalidSpec,
+    NotFound,
+    RevisionConflict,
+)
+from rheostat.runs import audit
+from rheostat.runs.frames import encode, to_trainer
+from rheostat.runs.messages import (
+    Applied,
+    ChangeCommand,
+    Decided,
+    Failed,
+    Finished,
+    Hello,
+    PauseCommand,
+    Paused,
+    Ready,
+    Refused,
+    ResumeCommand,
+    Resumed,
+    StopCommand,
+    Telemetry,
+)
+from rheostat.runs.records import (
+    Failure,
+    FieldViolation,
+    GroupDescription,
+    Phase,
+    Result,
+    Snapshot,
+    StepRows,
+)
+from rheostat.runs.service import RunService
+from rheostat.runs.starting import LOG_FILE
+from rheostat.runs.store import Store
+from rheostat.runs.supervisor import Supervisor
+from rheostat.steering.records import Change, Decision, GroupChange, Verb
+
+SPEC = "{name: digits, train: {steps: 100}}"
+HALVE = Change(verb=Verb.SCALE, value=0.5, request_id="halve")
+
+
+class PlayedTrainer:
+    """What a test lets the trainer of one run say, and what that trainer hears."""
+
+    def __init__(self, run, link, token):
+        self.run, self.link, self.token = run, link, token
+        self.exit_code = asyncio.get_running_loop().create_future()
+        self._heard = []
+        self._decoder = to_trainer()
+        self._writer = None
+
+    async def connect(self):
+        self._reader, self._writer = await asyncio.open_unix_connection(self.link)
+        await self.say(Hello(run=self.run, token=self.token, pid=1))
+
+    async def begin(self):
+        """Connect, and say that the first step is about to run."""
+        await self.connect()
+        group = GroupDescription(name="default", tensors=8, parameters=58442, lr_scale=1.0)
+        await self.say(Ready(steps=100, groups=(group,), device="cpu"))
+
+    async def say(self, *messages):
+        self._writer.write(b"".join(map(encode, messages)))
+        await self._writer.drain()
+
+    async def hear(self, kind):
+        """Return the next thing the daemon says, which must be of this kind."""
+        while not self._heard:
+            data = await self._reader.read(2**16)
+            assert data, "the daemon hung up"
+            self._heard += self._decoder.feed(data)
+        message = self._heard.pop(0)
+        assert isinstance(message, kind)
+        return message
+
+    async def is_hung_up_on(self):
+        return await self._reader.read() == b""
+
+    async def apply(self, command, revision):
+        """Answer a change as applied, and return its decision."""
+        made = decision(revision, request_id=command.change.request_id)
+        await self.say(
+            Decided(decisions=(made,)), Applied(command_id=command.command_id, decision=made)
+        )
+        return made
+
+    async def finish(self, *, stopped=False):
+        await self.say(Finished(result=Result(steps=100), stopped=stopped))
+        self.exit(0)
+
+    def exit(self, code):
+        if self._writer is not None:
+            self._writer.close()
+        if not self.exit_code.done():
+            self.exit_code.set_result(code)
+
+
+class PlayedTrainers(Supervisor):
+    """Starts no process: the test plays them."""
+
+    def __init__(self, folder):
+        super().__init__(folder)
+        self._begun = asyncio.Queue()
+        self._playing = {}
+
+    async def start(self, run, spec, link, token):
+        self.folder_of(run).mkdir(parents=True, exist_ok=True)
+        trainer = self._playing[run] = PlayedTrainer(run, link, token)
+        self._begun.put_nowait(trainer)
+        return 4711
+
+    async def wait(self, run):
+        return await self._playing[run].exit_code
+
+    def kill(self, run):
+        self._playing[run].exit(-9)
+
+    async def next(self):
+        """Return the trainer that was started next."""
+        return await self._begun.get()
+
+    @property
+    def none_is_starting(self):
+        return self._begun.empty()
+
+
+@pytest.fixture
+def trainers(tmp_path):
+    return PlayedTrainers(tmp_path / "runs")
+
+
+@pytest.fixture
+async def make_service(tmp_path, trainers):
+    """Start a service on the test's state; the one before must have been drained."""
+    alive = []
+
+    async def start(max_concurrent_runs=1):
+        store = Store(tmp_path / "rheostat.db")
+        service = RunService(
+            store, trainers, max_concurrent_runs=max_concurrent_runs, clock=lambda: 1.5e9
+        )
+        await service.start()
+        alive.append(service)
+        return service
+
+    async def drain(service, seconds=0.0):
+        alive.remove(service)
+        await service.drain(seconds)
+
+    start.drain = drain
+    yield start
+    for service in alive:
+        await service.drain(0.0)
+
+
+@pytest.fixture
+async def service(make_service):
+    return await make_service()
+
+
+@pytest.fixture
+async def trainer(service, trainers):
+    """The trainer of the run `digits`, which is training."""
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    return trainer
+
+
+async def until(service, run, phase):
+    """Return the view of a run as soon as it is in a phase."""
+    async for _ in service.watch_run(run):
+        view = await service.get_run(run)
+        if view.phase is phase:
+            return view
+    raise AssertionError(f"{run} ended as {view.phase}")
+
+
+def decision(revision, **fields):
+    change = GroupChange(name="default", old=1e-3, new=5e-4, base=1e-3, operator=0.5)
+    return Decision(
+        revision=revision,
+        applied_step=10 * revision,
+        source="operator",
+        groups=(change,),
+        verb="scale",
+        value=0.5,
+        **fields,
+    )
+
+
+def rows(first_step, count):
+    steps = range(first_step, first_step + count)
+    doubles = struct.pack(f"<{count}d", *map(float, steps))
+    return StepRows(
+        first_step=first_step,
+        count=count,
+        train_loss=doubles,
+        learning_rate={"default": doubles},
+        duration=doubles,
+    )
+
+
+def telemetry(step, rows=None, revision=0):
+    return Telemetry(snapshot=Snapshot(step=step, revision=revision, groups=()), rows=rows)
+
+
+async def everything(stream):
+    return [one async for one in stream]
+
+
+# --- from queue to end -------------------------------------------------------------------------
+
+
+async def test_a_run_goes_from_the_queue_through_its_trainer_to_its_result(service, trainers):
+    created = await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    starting = await service.get_run("digits")
+    await trainer.begin()
+    running = await until(service, "digits", Phase.RUNNING)
+    await trainer.finish()
+    ended = await until(service, "digits", Phase.SUCCEEDED)
+
+    assert (created.phase, starting.phase) == (Phase.QUEUED, Phase.STARTING)
+    assert (running.steps, running.device, running.pid) == (100, "cpu", 4711)
+    assert (ended.result.steps, ended.pid, ended.principal) == (100, None, "alice")
+
+
+async def test_an_invalid_spec_is_refused_before_there_is_a_run(service):
+    with pytest.raises(InvalidSpec, match=r"train\.steps"):
+        await service.create_run("{train: {steps: 0}}", principal="alice")
+
+    assert await service.list_runs() == []
+
+
+async def test_the_same_request_id_creates_one_run(service):
+    first = await service.create_run(SPEC, principal="alice", request_id="mine")
+    again = await service.create_run(SPEC, principal="alice", request_id="mine")
+
+    assert first.name == again.name
+    assert [view.name for view in await service.list_runs()] == ["digits"]
+
+
+async def test_runs_wait_for_the_one_before_to_leave(service, trainers):
+    for _ in range(2):
+        await service.create_run(SPEC, principal="alice")
+    first = await trainers.next()
+    await first.begin()
+
+    assert trainers.none_is_starting
+    assert (await service.get_run("digits-2")).phase is Phase.QUEUED
+    await first.finish()
+    assert (await trainers.next()).run == "digits-2"
+
+
+async def test_as_many_runs_train_at_once_as_the_daemon_allows(make_service, trainers):
+    service = await make_service(max_concurrent_runs=2)
+    for _ in range(3):
+        await service.create_run(SPEC, principal="alice")
+
+    assert [(await trainers.next()).run for _ in range(2)] == ["digits", "digits-2"]
+    assert trainers.none_is_starting
+
+
+async def test_a_run_stopped_in_the_queue_never_gets_a_trainer(service, trainer, trainers):
+    for _ in range(2):
+        await service.create_run(SPEC, principal="alice")
+
+    stopped = await service.stop_run("digits-2", principal="alice")
+    await trainer.finish()
+
+    assert stopped.phase is Phase.STOPPED
+    assert (await trainers.next()).run == "digits-3"
+
+
+async def test_a_trainer_that_dies_without_a_word_leaves_the_end_of_its_output(
+    service, trainer, trainers
+):
+    (trainers.folder_of("digits") / LOG_FILE).write_text("loading\nSegmentation fault\n")
+    trainer.exit(-11)
+
+    view = await until(service, "digits", Phase.FAILED)
+
+    assert "killed by SIGSEGV" in view.failure.message
+    assert view.failure.traceback == "loading\nSegmentation fault"
+
+
+async def test_a_trainer_says_itself_why_it_failed(service, trainer):
+    why = Failure(
+        message="the spec cannot be run",
+        violations=(FieldViolation(field="data.root", value="/x", expected="a folder"),),
+    )
+    await trainer.say(Failed(failure=why))
+    trainer.exit(1)
+
+    assert (await until(service, "digits", Phase.FAILED)).failure == why
+
+
+async def test_a_stranger_on_the_socket_is_hung_up_on_and_the_run_trains_on(service, trainer):
+    stranger = PlayedTrainer("digits", trainer.link, "a guess")
+
+    await stranger.connect()
+    await stranger.say(Finished(result=Result(steps=0), stopped=True))
+
+    assert await stranger.is_hung_up_on()
+    stranger.exit(0)
+    assert (await service.get_run("digits")).phase is Phase.RUNNING
+
+
+# --- pausing, stopping, deleting ---------------------------------------------------------------
+
+
+async def test_pausing_returns_once_the_trainer_stands_still(service, trainer):
+    pausing = asyncio.create_task(service.pause_run("digits", principal="alice"))
+    await trainer.hear(PauseCommand)
+    assert not pausing.done()
+    await trainer.say(Paused(step=7))
+
+    assert (await pausing).phase is Phase.PAUSED
+
+    resuming = asyncio.create_task(service.resume_run("digits", principal="alice"))
+    await trainer.hear(ResumeCommand)
+    await trainer.say(Resumed(step=7))
+    assert (await resuming).phase is Phase.RUNNING
+
+
+async def test_stopping_returns_at_once_and_the_trainer_ends_the_run(service, trainer):
+    stopping = await service.stop_run("digits", principal="alice")
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+
+    assert stopping.phase is Phase.STOPPING
+    assert (await until(service, "digits", Phase.STOPPED)).result.steps == 100
+
+
+async def test_a_pause_that_comes_after_a_stop_does_not_take_it_back(service, trainer):
+    pausing = asyncio.create_task(service.pause_run("digits", principal="alice"))
+    await trainer.hear(PauseCommand)
+    await service.stop_run("digits", principal="alice")
+    await trainer.say(Paused(step=7), telemetry(7))
+    await until_seen(service, "digits", 7)
+
+    assert (await service.get_run("digits")).phase is Phase.STOPPING
+    await trainer.finish(stopped=True)
+    assert (await pausing).phase is Phase.STOPPED
+
+
+async def until_seen(service, run, step):
+    async for event in service.watch_run(run):
+        if event.snapshot is not None and event.snapshot.step >= step:
+            return
+
+
+async def test_a_living_run_is_not_deleted(service, trainer):
+    with pytest.raises(FailedPrecondition, match="running; stop it before you delete it"):
+        await service.delete_run("digits", principal="alice")
+
+
+async def test_a_name_is_free_again_only_when_the_old_trainer_has_left(make_service, trainers):
+    service = await make_service(max_concurrent_runs=2)
+    await service.create_run(SPEC, principal="alice")
+    old = await trainers.next()
+    await old.begin()
+    await old.say(Finished(result=Result(steps=100), stopped=False))
+    await until(service, "digits", Phase.SUCCEEDED)
+
+    deleting = asyncio.create_task(service.delete_run("digits", principal="alice"))
+    await asyncio.sleep(0)
+    old.exit(0)
+    await deleting
+    await service.create_run(SPEC, principal="alice")
+    new = await trainers.next()
+    await new.begin()
+    await until(service, "digits", Phase.RUNNING)
+    await new.finish()
+
+    assert (await until(service, "digits", Phase.SUCCEEDED)).result.steps == 100
+
+
+# --- changing the LR ---------------------------------------------------------------------------
+
+
+async def test_a_change_is_on_the_disk_when_it_is_answered(service, trainer, tmp_path):
+    asking = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    command = await trainer.hear(ChangeCommand)
+    made = await trainer.apply(command, revision=1)
+
+    assert (await asking).decision == made
+    other_reader = Store(tmp_path / "rheostat.db")
+    assert [record.decision for record in other_reader.list_decisions("digits")] == [made]
+    other_reader.close()
+
+
+async def test_a_change_asked_for_while_the_trainer_starts_reaches_it_when_it_is_there(
+    service, trainers
+):
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    asking = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    await asyncio.sleep(0)
+
+    await trainer.begin()
+    await trainer.apply(await trainer.hear(ChangeCommand), revision=1)
+
+    assert (await asking).decision.revision == 1
+
+
+async def test_the_same_request_while_the_first_is_on_its_way_joins_it(service, trainer):
+    asking = [asyncio.create_task(service.change_learning_rate("digits", HALVE)) for _ in range(3)]
+    await trainer.apply(await trainer.hear(ChangeCommand), revision=1)
+
+    assert len({(await one).decision.revision for one in asking}) == 1
+    stopping = service.stop_run("digits", principal="alice")
+    assert (await stopping).phase is Phase.STOPPING
+    await trainer.hear(StopCommand)
+
+
+async def test_whoever_gave_up_waiting_asks_again_and_gets_the_answer(service, trainer):
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(service.change_learning_rate("digits", HALVE), 0.05)
+    made = await trainer.apply(await trainer.hear(ChangeCommand), revision=1)
+
+    assert (await service.change_learning_rate("digits", HALVE)).decision == made
+
+
+async def test_whoever_does_not_wait_is_answered_at_once(service, trainer):
+    result = await service.change_learning_rate(
+        "digits", Change(verb=Verb.SCALE, value=0.5), wait=False
+    )
+
+    assert result.decision is None
+    command = await trainer.hear(ChangeCommand)
+    assert command.change.request_id == result.request_id != ""
+
+
+@pytest.mark.parametrize(
+    "other", [{"value": 0.25}, {"verb": Verb.SET}, {"groups": ("default",)}, {"at_step": 50}]
+)
+async def test_a_request_id_on_its_way_is_not_for_another_wish(service, trainer, other):
+    await service.change_learning_rate("digits", HALVE, wait=False)
+    fields = {"verb": Verb.SCALE, "value": 0.5, "request_id": "halve"} | other
+
+    with pytest.raises(FailedPrecondition, match="used for a different change"):
+        await service.change_learning_rate("digits", Change(**fields))
+
+
+@pytest.mark.parametrize("other", [{"value": 0.25}, {"verb": Verb.SET}])
+async def test_a_request_id_that_was_applied_is_not_for_another_wish(service, trainer, other):
+    asking = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    await trainer.apply(await trainer.hear(ChangeCommand), revision=1)
+    await asking
+    fields = {"verb": Verb.SCALE, "value": 0.5, "request_id": "halve"} | other
+
+    with pytest.raises(FailedPrecondition, match="used for a different change"):
+        await service.change_learning_rate("digits", Change(**fields))
+
+
+async def test_what_can_never_be_satisfied_does_not_reach_the_trainer(service, trainer):
+    nonsense = Change(verb=Verb.SCALE, value=-1.0, groups=("nobody",))
+
+    with pytest.raises(InvalidRequest) as refused:
+        await service.change_learning_rate("digits", nonsense)
+
+    assert [one.field for one in refused.value.violations] == ["value", "groups[0]"]
+    await service.stop_run("digits", principal="alice")
+    await trainer.hear(StopCommand)
+
+
+async def test_what_the_trainer_refuses_is_raised_as_it_was_meant(service, trainer):
+    asking = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    command = await trainer.hear(ChangeCommand)
+    await trainer.say(
+        Refused(command_id=command.command_id, kind="RevisionConflict", message="look again")
+    )
+
+    with pytest.raises(RevisionConflict, match="look again"):
+        await asking
+
+
+async def test_a_change_that_the_run_did_not_live_to_see_is_refused(service, trainer):
+    later = Change(verb=Verb.SCALE, value=0.5, at_step=10**6)
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await trainer.hear(ChangeCommand)
+    await trainer.say(telemetry(100))
+    await trainer.finish()
+
+    with pytest.raises(FailedPrecondition, match="after 100 steps, before the change"):
+        await asking
+
+
+# --- what is told ------------------------------------------------------------------------------
+
+
+async def test_a_slow_watcher_misses_snapshots_but_no_decision_and_sees_the_end(service, trainer):
+    watching = service.watch_run("digits", after_revision=0)
+    first = await anext(watching)
+    for revision in range(1, 251):
+        await trainer.say(Decided(decisions=(decision(revision),)), telemetry(revision))
+    await trainer.finish()
+    await until(service, "digits", Phase.SUCCEEDED)
+
+    events = [first, *await everything(watching)]
+
+    assert [e.decision.revision for e in events if e.decision] == list(range(1, 251))
+    assert [e.snapshot.step for e in events if e.snapshot] == [250]
+    assert [e.view.phase for e in events if e.view] == [Phase.RUNNING, Phase.SUCCEEDED]
+    assert events[-1].view is not None
+
+
+async def test_a_watcher_from_now_on_hears_no_old_decision(service, trainer):
+    await trainer.say(Decided(decisions=(decision(1),)), telemetry(1))
+    await until_seen(service, "digits", 1)
+    watching = service.watch_run("digits")
+    await anext(watching)
+    await trainer.say(Decided(decisions=(decision(2),)))
+    await trainer.finish()
+
+    told = [e.decision.revision async for e in watching if e.decision]
+
+    assert told == [2]
+
+
+async def test_an_export_holds_every_step_that_was_reported(service, trainer):
+    await trainer.say(telemetry(3, rows(0, 3)), telemetry(5, rows(3, 2)))
+    await until_seen(service, "digits", 5)
+    early = await everything(service.export_run("digits"))
+    await trainer.say(telemetry(9, rows(5, 4)))
+    await trainer.finish()
+    await until(service, "digits", Phase.SUCCEEDED)
+    late = await everything(service.export_run("digits"))
+
+    assert b"".join(batch.train_loss for batch in early) == rows(0, 5).train_loss
+    assert b"".join(batch.train_loss for batch in late) == rows(0, 9).train_loss
+
+
+async def test_a_history_is_told_page_by_page_and_its_chain_holds(service, trainer):
+    await trainer.say(Decided(decisions=tuple(decision(one) for one in range(1, 8))), telemetry(1))
+    await until_seen(service, "digits", 1)
+
+    pages = [
+        await service.list_decisions("digits", after_revision=after, limit=3) for after in (0, 3, 6)
+    ]
+
+    assert [len(page) for page in pages] == [3, 3, 1]
+    audit.verify([record for page in pages for record in page])
+
+
+async def test_an_explanation_names_the_decisions_still_in_force(service, trainer):
+    snapshot = Snapshot(step=9, revision=3, groups=(), in_force=(1, 3))
+    await trainer.say(
+        Decided(decisions=(decision(1), decision(2), decision(3))), Telemetry(snapshot=snapshot)
+    )
+    await until_seen(service, "digits", 9)
+
+    explanation = await service.explain("digits")
+
+    assert (explanation.step, explanation.revision) == (9, 3)
+    assert [one.revision for one in explanation.decisions] == [1, 3]
+
+
+async def test_a_run_that_has_not_taken_a_step_has_nothing_to_explain(service):
+    await service.create_run(SPEC, principal="alice")
+
+    with pytest.raises(FailedPrecondition, match="has no LR yet"):
+        await service.explain("digits")
+
+
+async def test_what_nobody_created_is_not_found(service):
+    for ask in (service.get_run, service.explain, service.list_decisions):
+        with pytest.raises(NotFound, match="no run is named 'nobody'"):
+            await ask("nobody")
+    for stream in (service.watch_run("nobody"), service.export_run("nobody")):
+        with pytest.raises(NotFound):
+            await everything(stream)
+
+
+# --- from daemon to daemon ---------------------------------------------------------------------
+
+
+async def test_a_drain_asks_first_and_kills_who_does_not_listen(make_service, trainers):
+    service = await make_service()
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    draining = asyncio.create_task(make_service.drain(service, seconds=0.1))
+
+    await trainer.hear(StopCommand)
+    await draining
+
+    view = await (await make_service()).get_run("digits")
+    assert view.phase is Phase.FAILED
+    assert "killed by SIGKILL" in view.failure.message
+
+
+async def test_the_queue_outlives_the_daemon(make_service, trainers):
+    service = await make_service()
+    for _ in range(2):
+        await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await draining
+
+    service = await make_service()
+
+    assert (await trainers.next()).run == "digits-2"
+    assert (await service.get_run("digits")).phase is Phase.STOPPED
+
+
+async def test_a_run_whose_daemon_died_is_failed_by_the_next_one(make_service, tmp_path):
+    store = Store(tmp_path / "rheostat.db")
+    service = RunService(
+        store, PlayedTrainers(tmp_path / "runs"), max_concurrent_runs=0, clock=lambda: 1.5e9
+    )
+    await service.start()
+    view = await service.create_run(SPEC, principal="alice")
+    await service.drain(0.0)
+    store = Store(tmp_path / "rheostat.db")
+    store.save_run(type(view)(name="digits", phase=Phase.RUNNING, spec=view.spec, pid=4711))
+    store.close()
+
+    view = await (await make_service()).get_run("digits")
+
+    assert (view.phase, view.pid) == (Phase.FAILED, None)
+    assert "the daemon ended while the run was running" in view.failure.message
