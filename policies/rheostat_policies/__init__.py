@@ -13,9 +13,9 @@ from rheostat_policies.api import (
     RunInfo,
     State,
 )
-from rheostat_policies.catalogue import POLICIES, SCHEDULES
-from rheostat_policies.loss_spike import LossSpike
+from rheostat_policies.feedback import POLICIES, LossSpike
 from rheostat_policies.schedules import (
+    SCHEDULES,
     Curve,
     OneCycleLR,
     Schedule,
