@@ -42,6 +42,19 @@ def test_a_wish_above_the_bound_is_clamped_and_names_the_rule(make_rig: Any) -> 
     assert decision.guardrails == ("max_lr",)
 
 
+def test_a_wish_beyond_the_bound_aims_at_the_bound_and_not_beyond(make_rig: Any) -> None:
+    rig = make_rig({"all": lambda step: 0.1}, max_lr=0.5)
+    rig.run_to(3)
+    rig.ask(Verb.SET, 1e9)
+
+    rig.ask(Verb.SCALE, 0.5)
+
+    assert rig.steering.learning_rates == [0.25]
+    rig.run_to(9)
+    assert [one.source for one in rig.decisions] == ["operator", "operator"]
+    assert rig.steering.interventions == {"max_lr": 1}
+
+
 def test_without_bounds_the_default_is_a_hundred_times_the_schedules_peak(make_rig: Any) -> None:
     rig = make_rig({"all": lambda step: 0.1 if step < 50 else 0.2})
     rig.run_to(0)

@@ -118,8 +118,13 @@ class Group:
             momentum=self.momentum,
         )
 
-    def change_from(self, old: float) -> GroupChange:
-        """Describe the way from an old LR to the present one."""
+    def change_from(self, old: float, bent: tuple[str, ...] = ()) -> GroupChange:
+        """Describe the way from an old LR to the present one.
+
+        Args:
+            old: the LR before.
+            bent: guardrails that had bent what was asked for before it was composed.
+        """
         hold = self.operator.hold
         return GroupChange(
             name=self.name,
@@ -129,5 +134,5 @@ class Group:
             factors=dict(self.factors),
             operator=self.operator.value,
             hold=None if hold is None else hold.value,
-            guardrails=self.touched,
+            guardrails=tuple(dict.fromkeys((*bent, *self.touched))),
         )

@@ -26,6 +26,14 @@ class Guardrails:
     max_lr: float
     max_ratio_per_step: float | None
 
+    def bound(self, lr: float) -> tuple[float, tuple[str, ...]]:
+        """Return a finite LR brought within the absolute bounds, and the rule that did it."""
+        if lr < self.min_lr:
+            return self.min_lr, (MIN_LR,)
+        if lr > self.max_lr:
+            return self.max_lr, (MAX_LR,)
+        return lr, ()
+
     def apply(
         self, wanted: float, base: float, previous: float, previous_base: float, held: bool
     ) -> tuple[float, tuple[str, ...]]:
@@ -46,12 +54,8 @@ class Guardrails:
         if not math.isfinite(wanted):
             wanted = previous if math.isfinite(previous) else self.min_lr
             touched.append(FINITE)
-        if wanted < self.min_lr:
-            wanted = self.min_lr
-            touched.append(MIN_LR)
-        if wanted > self.max_lr:
-            wanted = self.max_lr
-            touched.append(MAX_LR)
+        wanted, bounds = self.bound(wanted)
+        touched += bounds
         if self.max_ratio_per_step is not None:
             scale = 1.0 if held or not previous_base > 0 else base / previous_base
             anchor = previous * scale
@@ -59,7 +63,7 @@ class Guardrails:
                 slow = min(
                     max(wanted, anchor / self.max_ratio_per_step), anchor * self.max_ratio_per_step
                 )
-                slow = min(max(slow, self.min_lr), self.max_lr)
+                slow, _ = self.bound(slow)
                 if slow != wanted:
                     wanted = slow
                     touched.append(MAX_RATIO_PER_STEP)

@@ -54,6 +54,10 @@ class Operator:
         self.terms.append(term)
         self.move_to(step)
 
+    def keep(self, hold: Hold) -> None:
+        """Hold the group; a new hold takes the place of an old one."""
+        self.hold = hold
+
     def release(self, step: int) -> None:
         """End the hold; where there is none, drop every term."""
         if self.hold is not None:

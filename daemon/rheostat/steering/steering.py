@@ -1,24 +1,24 @@
 """A run's LR steering: at each step boundary, what the optimizer gets next, and why."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from heapq import heappop, heappush
 
 import msgspec
 
 from rheostat.errors import (
-    FailedPrecondition,
     ResourceExhausted,
     RevisionConflict,
     RheostatError,
 )
 from rheostat.steering.group import Group
-from rheostat.steering.motion import Motion
-from rheostat.steering.operator import Hold, Term
+from rheostat.steering.operator import Term
 from rheostat.steering.policies import AttachedPolicy, Measurement, Wish
 from rheostat.steering.records import Change, Decision, GroupState, Verb
 from rheostat.steering.requests import check
+from rheostat.steering.verbs import prepare
 
 MAX_PENDING_CHANGES = 1000
 _NEVER = math.inf
@@ -161,13 +161,14 @@ class Steering:
         ]
         revision = self.revision + 1
         try:
-            steps = [self._step_of(change, group, revision) for group in groups]
+            ready = [prepare(change, group, self.step, revision) for group in groups]
         except RheostatError as error:
             return error
-        for group, apply in zip(groups, steps, strict=True):
-            apply()
+        for group, one in zip(groups, ready, strict=True):
+            one.apply()
             group.move_to(self.step)
             group.compose()
+            self._count(one.bent)
         self._schedule_expiry()
         return self._record(
             groups,
@@ -183,47 +184,8 @@ class Steering:
                 request_id=change.request_id,
                 requested_at=change.requested_at,
             ),
+            bent={group.name: one.bent for group, one in zip(groups, ready, strict=True)},
         )
-
-    def _step_of(self, change: Change, group: Group, revision: int) -> Callable[[], None]:
-        """Prepare what a change does to one group, so that it happens to all groups or to none."""
-        step, operator = self.step, group.operator
-        lasts = change.expires_after_steps
-        expires_at = None if lasts is None else step + lasts
-        if change.verb is Verb.RELEASE:
-            return lambda: operator.release(step)
-        value = change.value
-        assert value is not None
-        if change.verb is Verb.HOLD:
-            hold = Hold(value=value, revision=revision, expires_at=expires_at)
-            return lambda: setattr(operator, "hold", hold)
-        if change.verb is Verb.SCALE:
-            motion = Motion(value, value, step, 1)
-        elif change.verb is Verb.SET:
-            ratio = value / self._reachable(group, step, "set")
-            motion = Motion(ratio, ratio, step, 1)
-        else:
-            steps = change.steps or 1
-            motion = Motion(
-                1.0, value / self._reachable(group, step + steps - 1, "ramp"), step, steps
-            )
-        term = Term(verb=change.verb, motion=motion, revision=revision, expires_at=expires_at)
-        return lambda: operator.add(term, step)
-
-    def _reachable(self, group: Group, step: int, verb: str) -> float:
-        """Return the LR a group would have at a step with today's gain and no hold."""
-        if not group.gain > 0:
-            raise FailedPrecondition(
-                f"group {group.name} was scaled to 0, and no {verb} can lead away from there: "
-                "release it first"
-            )
-        reachable = group.base_at(step) * group.gain
-        if not reachable > 0:
-            raise FailedPrecondition(
-                f"the schedule gives group {group.name} an LR of {reachable:g} at step {step}, "
-                f"which no {verb} can move: use hold, or ask for another step with at_step"
-            )
-        return reachable
 
     def _refresh_factors(self) -> None:
         """Show each policy where its factors are now."""
@@ -306,13 +268,18 @@ class Steering:
             ),
         )
 
-    def _record(self, groups: Sequence[Group], decision: Decision) -> Decision:
+    def _record(
+        self,
+        groups: Sequence[Group],
+        decision: Decision,
+        bent: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
+    ) -> Decision:
         """Number, date and complete a decision, and take its LRs as the new old ones."""
         changes = []
         rates = list(self.learning_rates)  # whoever holds the old list keeps the old LRs
         for index, group in enumerate(self.groups):
             if group in groups:
-                changes.append(group.change_from(rates[index]))
+                changes.append(group.change_from(rates[index], bent.get(group.name, ())))
                 rates[index] = group.learning_rate
         self.learning_rates = rates
         decision = msgspec.structs.replace(decision, groups=tuple(changes), time=self._clock())
