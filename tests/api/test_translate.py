@@ -27,6 +27,7 @@ PAIRS = [
 
 INTEGERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
 SIMPLE = {
+    bool: st.booleans(),
     int: INTEGERS,
     float: st.floats(allow_nan=True, allow_infinity=True),
     str: st.text(st.characters(codec="utf-8"), max_size=8),

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from rheostat.errors import Unreachable
-
 
 def test_the_daemon_never_loads_torch(daemon):
     daemon.create(train={"steps": 1}).end()
@@ -33,11 +31,16 @@ def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
         run.advance()
         waiting = daemon.create(train={"steps": 1})
         trainer = run.view.pid
-        assert daemon.terminate() == 0
+        watching = daemon.client.watch_run(run.name)
+        next(watching)
+        daemon.process.send_signal(signal.SIGTERM)
+        told = [event.view.phase for event in watching if event.view]
+        assert daemon.process.wait(60) == 0
         assert not is_alive(trainer)
         assert not (daemon.state_dir / "daemon.json").exists()
         run.daemon = waiting.daemon = daemon = start_daemon()
 
+    assert told[-1] == "stopped", "a watcher saw how it ended"
     view = run.view
     assert view.phase == "stopped"
     assert view.result.steps == len(run.export(tmp_path / "run.csv"))
@@ -98,23 +101,3 @@ def test_a_detached_run_needs_a_daemon_that_outlives_the_command(rheostat, spec_
 
     assert done.returncode == 3
     assert "rheostat serve" in done.stderr
-
-
-def test_watchers_of_a_draining_daemon_see_how_their_run_ended(start_daemon):
-    daemon = start_daemon()
-    with daemon.training() as run:
-        events = daemon.client.watch_run(run.name)
-        next(events)
-        daemon.process.send_signal(signal.SIGTERM)
-        phases = [event.view.phase for event in events if event.view]
-        assert daemon.process.wait(60) == 0
-        assert phases[-1] == "stopped"
-        run.daemon = start_daemon()
-
-
-def test_nobody_answers_after_the_end(start_daemon):
-    daemon = start_daemon()
-    assert daemon.terminate() == 0
-
-    with pytest.raises(Unreachable):
-        type(daemon.client)(daemon.address, timeout=5).list_runs()

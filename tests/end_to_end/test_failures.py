@@ -3,15 +3,7 @@
 import os
 import signal
 
-import pytest
-
 from rheostat.runs.records import Phase
-
-
-@pytest.fixture(autouse=True)
-def _the_next_run_trains(daemon):
-    yield
-    assert daemon.create(train={"steps": 1}).end().phase == "succeeded"
 
 
 def test_a_model_that_cannot_be_built_fails_its_run_with_the_traceback(daemon):
@@ -32,12 +24,14 @@ def test_a_trainer_that_vanishes_fails_its_run_with_the_end_of_its_output(daemon
     assert "these are my last words" in failure.traceback
 
 
-def test_a_killed_trainer_fails_its_run_and_keeps_its_steps(daemon, tmp_path):
+def test_a_killed_trainer_fails_its_run_keeps_its_steps_and_makes_room(daemon, tmp_path):
     with daemon.training() as run:
         run.advance()
+        waiting = daemon.create(train={"steps": 1})
         os.kill(run.view.pid, signal.SIGKILL)
         view = run.reach(Phase.FAILED)
 
+    assert waiting.end().phase == "succeeded"
     assert "was killed by SIGKILL" in view.failure.message
     steps = [int(row["step"]) for row in run.export(tmp_path / "run.csv")]
     assert len(steps) >= 100

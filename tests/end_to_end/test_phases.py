@@ -1,8 +1,11 @@
 """A run's life at the hands of an operator: paused, resumed, stopped, deleted, queued."""
 
+import math
+from itertools import pairwise
+
 import pytest
 
-from rheostat.errors import FailedPrecondition, NotFound
+from rheostat.errors import FailedPrecondition, InvalidRequest, NotFound
 
 
 def test_a_paused_run_stands_still_takes_changes_and_goes_on_with_them(daemon, tmp_path):
@@ -46,6 +49,8 @@ def test_a_stopped_run_is_validated_and_saved_and_a_paused_one_can_be_stopped(da
     assert 0 < view.result.validation_accuracy <= 1
     with pytest.raises(FailedPrecondition, match="it has ended"):
         daemon.client.stop_run(run.name)
+    with pytest.raises(FailedPrecondition, match="it has ended"):
+        run.change("scale", 0.5)
 
 
 def test_only_a_run_that_has_ended_can_be_deleted_and_then_it_is_gone(daemon, tmp_path):
@@ -64,6 +69,19 @@ def test_only_a_run_that_has_ended_can_be_deleted_and_then_it_is_gone(daemon, tm
     assert run.name not in daemon.get("/metrics")
 
 
+def test_nonsense_does_no_harm_to_a_run_which_trains_to_its_planned_end(daemon):
+    with daemon.training(train={"steps": 3000}) as run:
+        for value in (math.nan, math.inf, -1.0):
+            with pytest.raises(InvalidRequest):
+                run.change("set", value)
+        clamped = run.change("set", 1e9)
+        run.change("release")
+        view = run.end()
+
+    assert clamped.guardrails == ("max_lr",)
+    assert (view.phase, view.result.steps) == ("succeeded", 3000)
+
+
 def test_runs_train_one_at_a_time_in_the_order_they_came(daemon):
     first, forgotten, *others = [daemon.create(train={"steps": 5}) for _ in range(4)]
     views = [daemon.client.stop_run(forgotten.name)]
@@ -72,5 +90,5 @@ def test_runs_train_one_at_a_time_in_the_order_they_came(daemon):
     stopped, *trained = views
     assert (stopped.phase, stopped.started_at, stopped.result) == ("stopped", None, None)
     assert [view.phase for view in trained] == ["succeeded"] * 3
-    for before, after in zip(trained, trained[1:], strict=False):
+    for before, after in pairwise(trained):
         assert before.started_at < before.finished_at <= after.started_at

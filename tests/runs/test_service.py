@@ -1,4 +1,4 @@
-"""The service with its real store and socket; trainers are played by the test, message by message."""
+"""The service with its real store and socket; its trainers are played, message by message."""
 
 import asyncio
 import struct
@@ -66,8 +66,11 @@ class PlayedTrainer:
     async def begin(self):
         """Connect, and say that the first step is about to run."""
         await self.connect()
-        group = GroupDescription(name="default", tensors=8, parameters=58442, lr_scale=1.0)
-        await self.say(Ready(steps=100, groups=(group,), device="cpu"))
+        groups = [
+            GroupDescription(name=name, tensors=4, parameters=4711, lr_scale=1.0)
+            for name in ("default", "head")
+        ]
+        await self.say(Ready(steps=100, groups=tuple(groups), device="cpu"))
 
     async def say(self, *messages):
         self._writer.write(b"".join(map(encode, messages)))
@@ -188,12 +191,15 @@ async def until(service, run, phase):
 
 
 def decision(revision, **fields):
-    change = GroupChange(name="default", old=1e-3, new=5e-4, base=1e-3, operator=0.5)
+    changes = [
+        GroupChange(name=name, old=1e-3, new=5e-4, base=1e-3, operator=0.5)
+        for name in ("default", "head")
+    ]
     return Decision(
         revision=revision,
         applied_step=10 * revision,
         source="operator",
-        groups=(change,),
+        groups=tuple(changes),
         verb="scale",
         value=0.5,
         **fields,
@@ -367,25 +373,30 @@ async def test_a_living_run_is_not_deleted(service, trainer):
         await service.delete_run("digits", principal="alice")
 
 
-async def test_a_name_is_free_again_only_when_the_old_trainer_has_left(make_service, trainers):
-    service = await make_service(max_concurrent_runs=2)
-    await service.create_run(SPEC, principal="alice")
-    old = await trainers.next()
-    await old.begin()
-    await old.say(Finished(result=Result(steps=100), stopped=False))
+async def test_a_deleted_run_has_no_trainer_that_could_still_write(service, trainer, trainers):
+    await trainer.say(Finished(result=Result(steps=100), stopped=False))
     await until(service, "digits", Phase.SUCCEEDED)
 
     deleting = asyncio.create_task(service.delete_run("digits", principal="alice"))
-    await asyncio.sleep(0)
-    old.exit(0)
+    await asyncio.wait([deleting], timeout=0.1)
+    assert not deleting.done()
+    trainer.exit(0)
     await deleting
-    await service.create_run(SPEC, principal="alice")
-    new = await trainers.next()
-    await new.begin()
-    await until(service, "digits", Phase.RUNNING)
-    await new.finish()
 
-    assert (await until(service, "digits", Phase.SUCCEEDED)).result.steps == 100
+    assert not trainers.folder_of("digits").exists()
+    with pytest.raises(NotFound):
+        await service.get_run("digits")
+
+
+async def test_two_operators_may_stop_the_same_queued_run(service, trainer):
+    await service.create_run(SPEC, principal="alice")
+
+    await asyncio.gather(
+        service.stop_run("digits-2", principal="alice"),
+        service.stop_run("digits-2", principal="bob"),
+    )
+
+    assert (await service.get_run("digits-2")).phase is Phase.STOPPED
 
 
 # --- changing the LR ---------------------------------------------------------------------------
@@ -455,7 +466,7 @@ async def test_a_request_id_on_its_way_is_not_for_another_wish(service, trainer,
         await service.change_learning_rate("digits", Change(**fields))
 
 
-@pytest.mark.parametrize("other", [{"value": 0.25}, {"verb": Verb.SET}])
+@pytest.mark.parametrize("other", [{"value": 0.25}, {"verb": Verb.SET}, {"groups": ("head",)}])
 async def test_a_request_id_that_was_applied_is_not_for_another_wish(service, trainer, other):
     asking = asyncio.create_task(service.change_learning_rate("digits", HALVE))
     await trainer.apply(await trainer.hear(ChangeCommand), revision=1)

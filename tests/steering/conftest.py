@@ -36,14 +36,16 @@ class Rig:
                 name,
                 Curve(learning_rate=curve),
                 lr_scale,
-                guardrails_of(spec, curve, STEPS),
+                guardrails_of(spec.of(name), curve, STEPS),
                 list(policies or {}),
             )
             for name, curve in curves.items()
         ]
         attached = [AttachedPolicy(name, one, run) for name, one in (policies or {}).items()]
         clock = itertools.count(1)
-        self.steering = Steering(groups, attached, lambda: float(next(clock)))
+        self.steering = Steering(
+            groups, attached, lambda: float(next(clock)), spec.max_changes_per_minute
+        )
         self.decisions: list[Decision] = []
         self.outcomes: list[Outcome] = []
         self.step = -1

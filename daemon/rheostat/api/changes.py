@@ -39,6 +39,7 @@ def request_of(run: str, change: Change, wait: bool) -> pb.ChangeLearningRateReq
         reason=change.reason,
         request_id=change.request_id,
         expected_revision=change.expected_revision,
+        dry_run=change.dry_run,
         wait=wait,
     )
     wish = getattr(request, change.verb.value)
@@ -84,4 +85,5 @@ def change_of(request: pb.ChangeLearningRateRequest) -> Change:
         expected_revision=(
             request.expected_revision if request.HasField("expected_revision") else None
         ),
+        dry_run=request.dry_run,
     )

@@ -87,6 +87,7 @@ def _response(result: ChangeResult) -> pb.ChangeLearningRateResponse:
             for group in decision.groups
         ],
         guardrails=decision.guardrails,
+        dry_run=result.dry_run,
     )
     to_message(decision, response.decision)
     return response

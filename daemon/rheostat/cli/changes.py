@@ -43,6 +43,9 @@ def submit(
     expected_revision: Annotated[
         int | None, typer.Option(help="Refuse if somebody changed the run since this revision.")
     ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only show what it would do at the next step.")
+    ] = False,
     no_wait: Annotated[
         bool, typer.Option("--no-wait", help="Do not wait until it is applied.")
     ] = False,
@@ -62,6 +65,7 @@ def submit(
         reason=reason,
         request_id=request_id,
         expected_revision=expected_revision,
+        dry_run=dry_run,
     )
     with connect(address, state_dir) as client:
         result = client.change_learning_rate(run, change, wait=not no_wait, timeout=timeout)
@@ -77,13 +81,20 @@ def _print_result(run: str, result: ChangeResult) -> None:
         tell(f"Accepted as request {result.request_id}; it acts as soon as it may.")
         tell(f"See it with: rheostat lr history {run}")
         return
-    tell(f"Acts from step {decision.applied_step} on, as revision {decision.revision}.")
+    if result.dry_run:
+        tell(f"Would act from step {decision.applied_step} on; nothing was changed.")
+    else:
+        tell(f"Acts from step {decision.applied_step} on, as revision {decision.revision}.")
     table = make_table("group", "old", "new", numbers=("old", "new"))
     for group in decision.groups:
         table.add_row(group.name, number(group.old, 6), number(group.new, 6))
     OUT.print(table)
     for rule in decision.guardrails:
         tell(guardrail_sentence(rule))
+    for group in decision.groups:
+        if group.hold is not None and decision.verb != Verb.HOLD:
+            held = number(group.hold, 6)
+            tell(f"Group {group.name} is held at {held}; this acts once it is released.")
 
 
 def verb(make_change: Callable[..., Change]) -> Callable[..., Change]:

@@ -2,8 +2,15 @@
 
 from collections.abc import Sequence
 
-from rheostat.steering.guardrails import FINITE, MAX_LR, MAX_RATIO_PER_STEP, MIN_LR
+from rheostat.steering.guardrails import (
+    FINITE,
+    MAX_LR,
+    MAX_RATIO_TO_BASE,
+    MIN_LR,
+    MIN_RATIO_TO_BASE,
+)
 from rheostat.steering.records import Decision, GroupChange, GroupState
+from rheostat.steering.rules import MaxDrift, MaxRatioPerStep, MaxRatioPerWindow
 
 _SHOWN_GROUPS = 3
 _GUARDRAILS = {
@@ -11,8 +18,13 @@ _GUARDRAILS = {
     MIN_LR: "guardrails.min_lr is the smallest LR the spec allows",
     MAX_LR: "guardrails.max_lr is the largest LR the spec allows "
     "(by default 100 times the highest of the schedule)",
-    MAX_RATIO_PER_STEP: "guardrails.max_ratio_per_step bounds the move of one step; "
+    MIN_RATIO_TO_BASE: "guardrails.min_ratio_to_base is how far below the schedule it may be",
+    MAX_RATIO_TO_BASE: "guardrails.max_ratio_to_base is how far above the schedule it may be",
+    MaxRatioPerStep.name: "guardrails.max_ratio_per_step bounds the move of one step; "
     "the rest follows in the next steps",
+    MaxRatioPerWindow.name: "guardrails.max_ratio_per_window bounds the move within its steps; "
+    "the rest follows later",
+    MaxDrift.name: "guardrails.max_drift bounds the mean of LR / schedule since the start",
 }
 
 

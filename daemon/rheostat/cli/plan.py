@@ -93,6 +93,7 @@ def _shape(planned: "Plan", steps: Sequence[int]) -> dict[str, Any]:
         "data": planned.data,
         "min_lr": planned.min_lr,
         "max_lr": planned.max_lr,
+        "guardrails": planned.guardrails,
         "warnings": planned.warnings,
     }
 
@@ -100,7 +101,7 @@ def _shape(planned: "Plan", steps: Sequence[int]) -> dict[str, Any]:
 def planned_rate(planned: "Plan", group: str, step: int) -> float:
     """Return the LR that would reach the optimizer: the schedule's, within the bounds."""
     wanted = planned.curves[group].learning_rate(step)
-    return min(max(wanted, planned.min_lr), planned.max_lr[group])
+    return min(max(wanted, planned.min_lr[group]), planned.max_lr[group])
 
 
 def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:

@@ -53,7 +53,7 @@ def draw(planned: "Plan", file: Path) -> None:
 def _draw_bounds(axes: "Axes", planned: "Plan") -> None:
     """Draw the bounds, as long as they do not squeeze the curves into a line."""
     _, top = axes.get_ylim()
-    bounds = {planned.min_lr, *planned.max_lr.values()}
+    bounds = {*planned.min_lr.values(), *planned.max_lr.values()}
     for bound in sorted(bounds):
         if 0 < bound <= 2 * top and math.isfinite(bound):
             axes.axhline(bound, color="grey", linewidth=0.6, linestyle="--")

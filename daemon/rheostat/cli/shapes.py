@@ -87,6 +87,7 @@ def change_result(result: ChangeResult) -> dict[str, Any]:
         ],
         "guardrails": list(decision.guardrails) if decision else [],
         "request_id": result.request_id,
+        **({"dry_run": True} if result.dry_run else {}),
     }
 
 

@@ -184,7 +184,9 @@ def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeRes
     def read(response: learning_rates_pb2.ChangeLearningRateResponse) -> ChangeResult:
         decided = response.HasField("decision")
         decision = to_record(response.decision, Decision) if decided else None
-        return ChangeResult(decision=decision, request_id=response.request_id)
+        return ChangeResult(
+            decision=decision, request_id=response.request_id, dry_run=response.dry_run
+        )
 
     keyed = msgspec.structs.replace(change, request_id=change.request_id or str(uuid.uuid4()))
     response = learning_rates_pb2.ChangeLearningRateResponse

@@ -88,7 +88,13 @@ class Lifecycle:
     async def forget_queued(self, run: LiveRun) -> None:
         """End a run that never started."""
         self._queue.remove(run)
+        run.update(phase=Phase.STOPPING)
         await self._end(run, Phase.STOPPED)
+
+    async def trainer_gone(self, run: str) -> None:
+        """Wait until a run that has ended has no process any more."""
+        if run in self._tasks:
+            await asyncio.wait([self._tasks[run]])
 
     async def drain(self, seconds: float) -> None:
         """Ask every trainer to stop, wait for that, and kill those that do not."""
@@ -128,13 +134,13 @@ class Lifecycle:
                 return
             run = self._queue.popleft()
             name = run.view.name
+            run.update(phase=Phase.STARTING, started_at=self._clock())
             self._tasks[name] = asyncio.create_task(self._live(run), name=f"run {name}")
 
     async def _live(self, run: LiveRun) -> None:
         """See one run through, from its trainer's birth to its end."""
         name = run.view.name
         try:
-            run.update(phase=Phase.STARTING, started_at=self._clock())
             pid = await self._supervisor.start(name, run.view.spec, self._link.path, run.token)
             await self._save(run, pid=pid)
             log.info("run.starting", run=name, pid=pid)
@@ -180,9 +186,8 @@ class Lifecycle:
     async def _ready(self, run: LiveRun, ready: Ready) -> None:
         for warning in ready.warnings:
             log.warning("run.warning", run=run.view.name, text=warning)
-        phase = run.view.phase if run.view.phase is Phase.STOPPING else Phase.RUNNING
         await self._save(
-            run, phase=phase, steps=ready.steps, groups=ready.groups, device=ready.device
+            run, phase=Phase.RUNNING, steps=ready.steps, groups=ready.groups, device=ready.device
         )
         log.info("run.running", run=run.view.name, steps=ready.steps, device=ready.device)
 
@@ -226,6 +231,10 @@ class Lifecycle:
             for run in list(self.runs.values()):
                 if run.unsaved_rows:
                     await self.save_rows(run)
+                    # So that the next daemon knows where a run stood that dies with this one.
+                    await self._stored(
+                        self._store.save_snapshot, run.view.name, run.view.snapshot
+                    )
 
 
 def _error(refused: Refused) -> RheostatError:

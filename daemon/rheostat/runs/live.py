@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from asyncio import Event, Future
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -53,7 +53,12 @@ class LiveRun:
         self._next_command = 1
 
     def update(self, **fields: Any) -> RunView:
-        """Replace fields of the view and wake everyone who waits for news."""
+        """Replace fields of the view and wake everyone who waits for news.
+
+        A run that is stopping can only end: that it has begun or paused comes too late by then.
+        """
+        if self.view.phase is Phase.STOPPING and not fields.get("phase", Phase.STOPPING).is_final:
+            fields["phase"] = Phase.STOPPING
         self.view = msgspec.structs.replace(self.view, **fields)
         for wanted, waiter in self._phase_waiters:
             if not waiter.done() and (self.view.phase in wanted or self.view.phase.is_final):
@@ -133,6 +138,16 @@ def is_same_request(first: Change, second: Change) -> bool:
     """Whether two changes with one request_id ask for the same thing."""
     wish = ("verb", "value", "steps", "groups", "at_step", "expires_after_steps")
     return all(getattr(first, field) == getattr(second, field) for field in wish)
+
+
+def is_answered_by(change: Change, decision: Decision, groups: Sequence[str]) -> bool:
+    """Whether a decision can be what a change became, in a run with these groups."""
+    wanted = set(change.groups or groups)
+    return (decision.verb, decision.value, {group.name for group in decision.groups}) == (
+        change.verb.value,
+        change.value,
+        wanted,
+    )
 
 
 def request_id_is_used(request_id: str) -> FailedPrecondition:

@@ -136,6 +136,8 @@ class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
     """What was applied; None when the caller did not wait and it is still to come."""
     request_id: str
     """The key to ask again with."""
+    dry_run: bool = False
+    """Whether the decision is only what would be: nothing was changed or recorded."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -12,7 +12,7 @@ import msgspec
 from rheostat.errors import FailedPrecondition, NotFound
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.lifecycle import Lifecycle
-from rheostat.runs.live import LiveRun, request_id_is_used
+from rheostat.runs.live import LiveRun, is_answered_by, request_id_is_used
 from rheostat.runs.messages import PauseCommand, ResumeCommand, StopCommand
 from rheostat.runs.records import (
     ChangeResult,
@@ -169,6 +169,7 @@ class RunService:
         view = await self.get_run(run)
         if not view.phase.is_final:
             raise FailedPrecondition(f"run {run} is {view.phase}; stop it before you delete it")
+        await self._lifecycle.trainer_gone(run)
         await self._stored(self._store.delete_run, run)
         self._lifecycle.runs.pop(run, None)
         folder = self._supervisor.folder_of(run)
@@ -239,17 +240,17 @@ class RunService:
         request_id = change.request_id or str(uuid.uuid4())
         change = msgspec.structs.replace(change, request_id=request_id, requested_at=self._clock())
         known = await self._stored(self._store.find_decision, run, request_id)
-        if known is not None:
-            if (known.verb, known.value) != (change.verb.value, change.value):
+        if known is not None and not change.dry_run:
+            if not is_answered_by(change, known, names):
                 raise request_id_is_used(request_id)
             return ChangeResult(decision=known, request_id=request_id)
         steerable = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
         live = await self._living(run, *steerable, to="have its LR changed")
         pending = live.ask(change)
         decision: Decision | None = None
-        if wait:
+        if wait or change.dry_run:
             decision = await asyncio.shield(pending.answer)
-        return ChangeResult(decision=decision, request_id=request_id)
+        return ChangeResult(decision=decision, request_id=request_id, dry_run=change.dry_run)
 
     async def explain(self, run: str) -> Explanation:
         """Say how the present LRs of a run come about.

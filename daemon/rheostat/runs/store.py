@@ -16,7 +16,7 @@ import msgspec
 from rheostat.errors import BrokenChain, NotFound
 from rheostat.runs import audit
 from rheostat.runs.database import Database
-from rheostat.runs.records import RunView, StepRows
+from rheostat.runs.records import RunView, Snapshot, StepRows
 from rheostat.runs.rows import merge
 from rheostat.runs.schema import SCHEMA, SCHEMA_VERSION
 from rheostat.steering.records import Decision, DecisionRecord
@@ -77,6 +77,14 @@ class Store:
         with self._database.transaction() as connection:
             if connection.execute(_UPDATE_RUN, _row_of(view)).rowcount == 0:
                 raise NotFound(f"no run is named {view.name!r}")
+
+    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
+        """Replace a run's snapshot and nothing else; nothing happens where there is no run."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE runs SET snapshot = ? WHERE name = ?",
+                (msgspec.json.encode(snapshot).decode(), name),
+            )
 
     def get_run(self, name: str) -> RunView | None:
         """Return a run, None when there is none of that name."""

@@ -117,15 +117,30 @@ class PolicySpec(Section):
     args: Args = Field(default_factory=dict)
 
 
-class GuardrailsSpec(Section):
-    """What may reach the optimizer, whoever asks."""
+class WindowSpec(Section):
+    """How far an LR may move within some steps."""
 
-    min_lr: float = Field(default=0.0, ge=0, description="smallest LR of any group")
+    ratio: float = Field(
+        gt=1, description="most that LR / schedule may grow or shrink, as a factor"
+    )
+    steps: int = Field(ge=1, description="length of the window in optimizer steps")
+
+
+class BoundsSpec(Section):
+    """What may reach the optimizer for one group, whoever asks; the rules act in this order."""
+
+    min_lr: float = Field(default=0.0, ge=0, description="smallest LR")
     max_lr: float | None = Field(
         default=None,
         gt=0,
-        description="largest LR of any group; by default 100 times the highest LR that the "
-        "group's schedule reaches by itself",
+        description="largest LR; by default 100 times the highest that the group's schedule "
+        "reaches by itself",
+    )
+    min_ratio_to_base: float | None = Field(
+        default=None, gt=0, le=1, description="smallest LR, as a multiple of the schedule's"
+    )
+    max_ratio_to_base: float | None = Field(
+        default=None, ge=1, description="largest LR, as a multiple of the schedule's"
     )
     max_ratio_per_step: float | None = Field(
         default=None,
@@ -133,6 +148,39 @@ class GuardrailsSpec(Section):
         description="most that LR / schedule may grow or shrink from one step to the next, "
         "as a factor; the schedule's own movement is never bent; unlimited by default",
     )
+    max_ratio_per_window: WindowSpec | None = Field(
+        default=None, description="the same over a window of steps"
+    )
+    max_drift: float | None = Field(
+        default=None,
+        gt=1,
+        description="bound of the geometric mean of LR / schedule since the start, as a factor: "
+        "a policy that only ever raises is stopped though each raise is small",
+    )
+    cool_down_steps: int = Field(
+        default=0,
+        ge=0,
+        description="steps after a change in which no operator or policy may change the group "
+        "again; a release always may",
+    )
+
+
+class GuardrailsSpec(BoundsSpec):
+    """The bounds of every group, and how often operators may ask."""
+
+    max_changes_per_minute: int | None = Field(
+        default=None, ge=1, description="operators' changes per minute; a release always may"
+    )
+    groups: dict[str, BoundsSpec] = Field(
+        default_factory=dict, description="other bounds for some groups, by name"
+    )
+
+    def of(self, group: str) -> BoundsSpec:
+        """Return the bounds of a group: the common ones, with what the spec says otherwise."""
+        own = self.groups.get(group)
+        if own is None:
+            return self
+        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
 
 
 class TrainSpec(Section):

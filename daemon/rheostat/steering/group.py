@@ -18,8 +18,8 @@ class Group:
 
     __slots__ = (
         "_previous",
-        "_previous_base",
         "base",
+        "changed_at",
         "curve",
         "factor_motions",
         "factor_revisions",
@@ -53,7 +53,8 @@ class Group:
         self.momentum: float | None = None
         self.touched: tuple[str, ...] = ()
         self._previous = math.nan
-        self._previous_base = math.nan
+        self.changed_at: int | None = None
+        """Step of the newest change by an operator or a policy; None is never."""
 
     def base_at(self, step: int) -> float:
         """Return the schedule's LR at any step, with the group's `lr_scale`."""
@@ -62,7 +63,8 @@ class Group:
     def begin(self, step: int) -> float:
         """Go to a step: remember what the optimizer has, then compose what it gets next."""
         self._previous = self.learning_rate
-        self._previous_base = self.base
+        if self.guardrails.remembers and not math.isnan(self.base):
+            self.guardrails.note(self._previous, self.base, self.operator.hold is not None)
         self.base = self.curve.learning_rate(step) * self.lr_scale
         if self.curve.momentum is not None:
             self.momentum = self.curve.momentum(step)
@@ -77,14 +79,14 @@ class Group:
         wanted = self.base * self.gain if hold is None else hold.value
         guardrails = self.guardrails
         # NaN fails the comparison and so takes the long way too.
-        if guardrails.max_ratio_per_step is None and (
+        if not guardrails.remembers and (
             guardrails.min_lr <= wanted <= guardrails.max_lr < math.inf
         ):
             self.learning_rate = wanted
             self.touched = ()
         else:
             self.learning_rate, self.touched = guardrails.apply(
-                wanted, self.base, self._previous, self._previous_base, hold is not None
+                wanted, self.base, self._previous, hold is not None
             )
 
     def move_to(self, step: int) -> None:
@@ -103,6 +105,12 @@ class Group:
         self.factor_motions[policy] = Motion(self.factors[policy], factor, step, steps)
         self.factor_revisions[policy] = revision
         self.move_to(step)
+
+    def cool_at(self) -> int:
+        """Return the first step at which the group may be changed again."""
+        if self.changed_at is None or not self.guardrails.cool_down_steps:
+            return 0
+        return self.changed_at + self.guardrails.cool_down_steps
 
     def state(self) -> GroupState:
         """Return every component at the step begun."""

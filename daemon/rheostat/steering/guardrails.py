@@ -1,16 +1,35 @@
 """The last word on every LR: rules that bind schedules, policies and operators alike."""
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 
-from rheostat.spec.models import GuardrailsSpec
+from rheostat.spec.models import BoundsSpec
+from rheostat.steering.rules import (
+    Bounds,
+    MaxDrift,
+    MaxRatioPerStep,
+    MaxRatioPerWindow,
+    RatioToBase,
+    Rule,
+)
 
 FINITE = "finite"
 MIN_LR = "min_lr"
 MAX_LR = "max_lr"
-MAX_RATIO_PER_STEP = "max_ratio_per_step"
-RULES = (FINITE, MIN_LR, MAX_LR, MAX_RATIO_PER_STEP)
+MIN_RATIO_TO_BASE = "min_ratio_to_base"
+MAX_RATIO_TO_BASE = "max_ratio_to_base"
+COOL_DOWN_STEPS = "cool_down_steps"
+RULES = (
+    FINITE,
+    MIN_LR,
+    MAX_LR,
+    MIN_RATIO_TO_BASE,
+    MAX_RATIO_TO_BASE,
+    MaxRatioPerStep.name,
+    MaxRatioPerWindow.name,
+    MaxDrift.name,
+    COOL_DOWN_STEPS,
+)
 """Every rule's name, in the order they act."""
 
 DEFAULT_HEADROOM = 100.0
@@ -18,13 +37,24 @@ DEFAULT_HEADROOM = 100.0
 _PEAK_SAMPLES = 4096
 
 
-@dataclass(frozen=True, slots=True)
 class Guardrails:
-    """The bounds of one group."""
+    """The rules of one group, in their order.
 
-    min_lr: float
-    max_lr: float
-    max_ratio_per_step: float | None
+    Each rule allows an interval. A later one chooses within what the earlier ones allow, and where
+    the two have nothing in common, what is nearest to it: it never undoes them.
+    """
+
+    def __init__(
+        self, min_lr: float, max_lr: float, rules: Sequence[Rule] = (), cool_down_steps: int = 0
+    ) -> None:
+        self.min_lr = min_lr
+        self.max_lr = max_lr
+        self.cool_down_steps = cool_down_steps
+        """Steps after a change in which no operator or policy may make another."""
+        self.remembers = bool(rules)
+        """Whether there are rules beyond the absolute bounds, which `note` must be told."""
+        absolute = [Bounds(MIN_LR, min_lr, math.inf), Bounds(MAX_LR, 0.0, max_lr)]
+        self._rules: tuple[Rule, ...] = (*absolute, *rules)
 
     def bound(self, lr: float) -> tuple[float, tuple[str, ...]]:
         """Return a finite LR brought within the absolute bounds, and the rule that did it."""
@@ -35,43 +65,38 @@ class Guardrails:
         return lr, ()
 
     def apply(
-        self, wanted: float, base: float, previous: float, previous_base: float, held: bool
+        self, wanted: float, base: float, previous: float, held: bool
     ) -> tuple[float, tuple[str, ...]]:
         """Return the LR that may reach the optimizer, and the rules that bent it.
-
-        The ratio rule measures the movement of LR / base, so that a schedule's own jumps pass; a
-        held group has no schedule, so there it measures the LR itself. A later rule never undoes
-        an earlier one.
 
         Args:
             wanted: the composed LR.
             base: the schedule's LR at this step.
             previous: the LR in the optimizer at the step before; NaN before the first step.
-            previous_base: the schedule's LR at the step before.
             held: whether an operator holds the group.
         """
-        touched: list[str] = []
-        if not math.isfinite(wanted):
-            wanted = previous if math.isfinite(previous) else self.min_lr
+        lr, touched = wanted, []
+        if not math.isfinite(lr):
+            lr = previous if math.isfinite(previous) else self.min_lr
             touched.append(FINITE)
-        wanted, bounds = self.bound(wanted)
-        touched += bounds
-        if self.max_ratio_per_step is not None:
-            scale = 1.0 if held or not previous_base > 0 else base / previous_base
-            anchor = previous * scale
-            if anchor > 0 and math.isfinite(anchor):
-                slow = min(
-                    max(wanted, anchor / self.max_ratio_per_step), anchor * self.max_ratio_per_step
-                )
-                slow, _ = self.bound(slow)
-                if slow != wanted:
-                    wanted = slow
-                    touched.append(MAX_RATIO_PER_STEP)
-        return wanted, tuple(touched)
+        low, high = -math.inf, math.inf
+        for rule in self._rules:
+            least, most = rule.interval(base, held)
+            low, high = max(low, min(least, high)), min(high, max(most, low))
+            bent = min(max(lr, low), high)
+            if bent != lr:
+                lr = bent
+                touched.append(rule.name)
+        return lr, tuple(touched)
+
+    def note(self, lr: float, base: float, held: bool) -> None:
+        """Tell the rules what a step really used."""
+        for rule in self._rules:
+            rule.note(lr, base, held)
 
 
 def guardrails_of(
-    spec: GuardrailsSpec, learning_rate: Callable[[int], float], steps: int
+    spec: BoundsSpec, learning_rate: Callable[[int], float], steps: int
 ) -> Guardrails:
     """Make the guardrails of a group from the spec and the group's own schedule.
 
@@ -85,4 +110,16 @@ def guardrails_of(
         samples = (learning_rate(step) for step in range(0, steps, stride))
         peak = max((lr for lr in samples if math.isfinite(lr)), default=0.0)
         max_lr = peak * DEFAULT_HEADROOM if peak > 0 else math.inf
-    return Guardrails(spec.min_lr, max_lr, spec.max_ratio_per_step)
+    rules: list[Rule] = []
+    if spec.min_ratio_to_base is not None:
+        rules.append(RatioToBase(MIN_RATIO_TO_BASE, spec.min_ratio_to_base, math.inf))
+    if spec.max_ratio_to_base is not None:
+        rules.append(RatioToBase(MAX_RATIO_TO_BASE, 0.0, spec.max_ratio_to_base))
+    if spec.max_ratio_per_step is not None:
+        rules.append(MaxRatioPerStep(spec.max_ratio_per_step))
+    if spec.max_ratio_per_window is not None:
+        window = spec.max_ratio_per_window
+        rules.append(MaxRatioPerWindow(window.ratio, window.steps))
+    if spec.max_drift is not None:
+        rules.append(MaxDrift(spec.max_drift))
+    return Guardrails(spec.min_lr, max_lr, rules, spec.cool_down_steps)

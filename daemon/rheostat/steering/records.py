@@ -44,6 +44,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Idempotency key, unique within a run: a repeated request is answered, not repeated."""
     expected_revision: int | None = None
     """Refuse if the run is at another revision when the request arrives; None is any."""
+    dry_run: bool = False
+    """Only say what it would do at the next step, whatever its `at_step`; nothing is recorded."""
     principal: str = ""
     """Who asks; filled in by the daemon, never by the caller."""
     requested_at: float = 0.0

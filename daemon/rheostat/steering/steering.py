@@ -1,12 +1,12 @@
 """A run's LR steering: at each step boundary, what the optimizer gets next, and why."""
 
+import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from heapq import heappop, heappush
-
-import msgspec
+from types import MappingProxyType
+from typing import Any
 
 from rheostat.errors import (
     ResourceExhausted,
@@ -14,9 +14,11 @@ from rheostat.errors import (
     RheostatError,
 )
 from rheostat.steering.group import Group
+from rheostat.steering.guardrails import COOL_DOWN_STEPS
 from rheostat.steering.operator import Term
+from rheostat.steering.pace import Pace
 from rheostat.steering.policies import AttachedPolicy, Measurement, Wish
-from rheostat.steering.records import Change, Decision, GroupState, Verb
+from rheostat.steering.records import Change, Decision, GroupChange, GroupState, Verb
 from rheostat.steering.requests import check
 from rheostat.steering.verbs import prepare
 
@@ -46,6 +48,7 @@ class Steering:
         groups: Sequence[Group],
         policies: Sequence[AttachedPolicy],
         clock: Callable[[], float],
+        max_changes_per_minute: int | None = None,
     ) -> None:
         self.groups = tuple(groups)
         self.policies = tuple(policies)
@@ -58,6 +61,7 @@ class Steering:
         """Group-steps that each guardrail has bent."""
         self._names = tuple(group.name for group in self.groups)
         self._clock = clock
+        self._changes = Pace(max_changes_per_minute)
         self._pending: list[tuple[int, int, Change]] = []
         self._next_expiry: float = _NEVER
         self._has_begun = False
@@ -108,8 +112,9 @@ class Steering:
         The outcome comes with `settle` of the step that it acts on.
         """
         result = self._refusal(change)
-        if result is None and change.at_step is not None and change.at_step > self.step:
-            heappush(self._pending, (change.at_step, ticket, change))
+        waits = change.at_step is not None and change.at_step > self.step
+        if result is None and waits and not change.dry_run:
+            heappush(self._pending, (change.at_step or 0, ticket, change))
             return
         self._outcomes.append(Outcome(ticket, result or self._attempt(change)))
 
@@ -156,9 +161,14 @@ class Steering:
         return None
 
     def _attempt(self, change: Change) -> Decision | RheostatError:
+        """Carry out a change now, for all its groups or for none; a dry run on copies of them."""
         groups = [
             group for group in self.groups if not change.groups or group.name in change.groups
         ]
+        if (refusal := self._too_soon(change, groups)) is not None:
+            return refusal
+        if change.dry_run:
+            groups = copy.deepcopy(groups)
         revision = self.revision + 1
         try:
             ready = [prepare(change, group, self.step, revision) for group in groups]
@@ -168,24 +178,28 @@ class Steering:
             one.apply()
             group.move_to(self.step)
             group.compose()
+        bent = {group.name: one.bent for group, one in zip(groups, ready, strict=True)}
+        decision = Decision(
+            revision=revision,
+            applied_step=self.step,
+            source="operator",
+            groups=self._describe(groups, bent),
+            verb=change.verb.value,
+            value=change.value,
+            principal=change.principal,
+            reason=change.reason,
+            request_id=change.request_id,
+            time=self._clock(),
+            requested_at=change.requested_at,
+        )
+        if change.dry_run:
+            return decision
+        for group, one in zip(groups, ready, strict=True):
+            group.changed_at = self.step
             self._count(one.bent)
         self._schedule_expiry()
-        return self._record(
-            groups,
-            Decision(
-                revision=revision,
-                applied_step=self.step,
-                source="operator",
-                groups=(),
-                verb=change.verb.value,
-                value=change.value,
-                principal=change.principal,
-                reason=change.reason,
-                request_id=change.request_id,
-                requested_at=change.requested_at,
-            ),
-            bent={group.name: one.bent for group, one in zip(groups, ready, strict=True)},
-        )
+        self._changes.note(decision.time)
+        return self._record(decision)
 
     def _refresh_factors(self) -> None:
         """Show each policy where its factors are now."""
@@ -196,25 +210,43 @@ class Steering:
         for rule in rules:
             self.interventions[rule] = self.interventions.get(rule, 0) + 1
 
+    def _too_soon(self, change: Change, groups: Sequence[Group]) -> ResourceExhausted | None:
+        """Refuse a change that comes too soon after others; whoever lets go is never refused."""
+        if change.verb is Verb.RELEASE:
+            return None
+        for group in groups:
+            if self.step < group.cool_at():
+                return ResourceExhausted(
+                    f"group {group.name} was changed at step {group.changed_at} and cools down: "
+                    f"guardrails.cool_down_steps lets the next change in at step {group.cool_at()}"
+                )
+        seconds = self._changes.wait(self._clock())
+        if seconds > 0:
+            return ResourceExhausted(
+                f"guardrails.max_changes_per_minute is {self._changes.most}: "
+                f"the next change can be made in {math.ceil(seconds)} s"
+            )
+        return None
+
     def _follow(self, policy: AttachedPolicy, wish: Wish) -> None:
         revision = self.revision + 1
-        groups = [group for group in self.groups if group.name in wish.factors]
-        for group in groups:
+        groups = []
+        for group in self.groups:
+            if group.name not in wish.factors:
+                continue
+            if self.step < group.cool_at():
+                self._count((COOL_DOWN_STEPS,))
+                continue
             group.aim(policy.name, wish.factors[group.name], wish.ramp_steps, self.step, revision)
             group.compose()
+            group.changed_at = self.step
+            groups.append(group)
+        if not groups:
+            return
         self._refresh_factors()
-        values = set(wish.factors.values())
-        self._record(
-            groups,
-            Decision(
-                revision=revision,
-                applied_step=self.step,
-                source=f"policy:{policy.name}",
-                groups=(),
-                value=values.pop() if len(values) == 1 else None,
-                reason=wish.reason,
-            ),
-        )
+        values = {wish.factors[group.name] for group in groups}
+        value = values.pop() if len(values) == 1 else None
+        self._decide(groups, f"policy:{policy.name}", value=value, reason=wish.reason)
 
     def _expire(self) -> None:
         for group in self.groups:
@@ -223,17 +255,7 @@ class Steering:
                 group.compose()
                 verb = wish.verb.value if isinstance(wish, Term) else Verb.HOLD.value
                 reason = f"the {verb} of revision {wish.revision} has expired"
-                self._record(
-                    [group],
-                    Decision(
-                        revision=self.revision + 1,
-                        applied_step=self.step,
-                        source="expiry",
-                        groups=(),
-                        verb=verb,
-                        reason=reason,
-                    ),
-                )
+                self._decide([group], "expiry", verb=verb, reason=reason)
         self._schedule_expiry()
 
     def _schedule_expiry(self) -> None:
@@ -257,32 +279,37 @@ class Steering:
         ]
         acting = sorted({rule for rules in touched for rule in rules})
         reason = f"bent by {', '.join(acting)}" if acting else "no guardrail binds any more"
-        self._record(
-            changed,
+        self._decide(changed, "guardrail", reason=reason)
+
+    def _decide(self, groups: Sequence[Group], source: str, **fields: Any) -> Decision:
+        """Record what has just been done to some groups."""
+        return self._record(
             Decision(
                 revision=self.revision + 1,
                 applied_step=self.step,
-                source="guardrail",
-                groups=(),
-                reason=reason,
-            ),
+                source=source,
+                groups=self._describe(groups),
+                time=self._clock(),
+                **fields,
+            )
         )
 
-    def _record(
-        self,
-        groups: Sequence[Group],
-        decision: Decision,
-        bent: Mapping[str, tuple[str, ...]] = MappingProxyType({}),
-    ) -> Decision:
-        """Number, date and complete a decision, and take its LRs as the new old ones."""
-        changes = []
-        rates = list(self.learning_rates)  # whoever holds the old list keeps the old LRs
-        for index, group in enumerate(self.groups):
-            if group in groups:
-                changes.append(group.change_from(rates[index], bent.get(group.name, ())))
-                rates[index] = group.learning_rate
-        self.learning_rates = rates
-        decision = msgspec.structs.replace(decision, groups=tuple(changes), time=self._clock())
+    def _describe(
+        self, groups: Sequence[Group], bent: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+    ) -> tuple[GroupChange, ...]:
+        """Describe the way of some groups from the LR they had to the one they have."""
+        old = dict(zip(self._names, self.learning_rates, strict=True))
+        return tuple(
+            group.change_from(old[group.name], bent.get(group.name, ())) for group in groups
+        )
+
+    def _record(self, decision: Decision) -> Decision:
+        """Keep a decision, and take its LRs as the old ones of the next."""
+        new = {change.name: change.new for change in decision.groups}
+        # A new list: whoever holds the old one keeps the old LRs.
+        self.learning_rates = [
+            new.get(name, lr) for name, lr in zip(self._names, self.learning_rates, strict=True)
+        ]
         self.revision = decision.revision
         self._decisions.append(decision)
         return decision

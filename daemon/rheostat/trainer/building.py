@@ -146,7 +146,18 @@ def make_curves(
 def make_steering(
     spec: Spec, name: str, groups: Sequence[ParamGroup], curves: Sequence[Curve], steps: int
 ) -> Steering:
-    """Put schedules, policies and guardrails together."""
+    """Put schedules, policies and guardrails together.
+
+    Raises:
+        InvalidSpec: if there are guardrails for a group that does not exist.
+    """
+    names = [group.name for group in groups]
+    strangers = [name for name in spec.guardrails.groups if name not in names]
+    if strangers:
+        expected = f"one of the groups ({', '.join(names)})"
+        raise InvalidSpec(
+            Violation(f"guardrails.groups.{name}", "", expected) for name in strangers
+        )
     described = [group.describe() for group in groups]
     run = RunInfo(
         name=name,
@@ -165,12 +176,12 @@ def make_steering(
             group.name,
             curve,
             group.lr_scale,
-            guardrails_of(spec.guardrails, _scaled(curve, group.lr_scale), steps),
+            guardrails_of(spec.guardrails.of(group.name), _scaled(curve, group.lr_scale), steps),
             [policy.name for policy in policies],
         )
         for group, curve in zip(groups, curves, strict=True)
     ]
-    return Steering(steered, policies, time.time)
+    return Steering(steered, policies, time.time, spec.guardrails.max_changes_per_minute)
 
 
 def _scaled(curve: Curve, scale: float) -> Callable[[int], float]:

@@ -1,10 +1,12 @@
 """What a run would do, told before it does anything."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from rheostat.runs.records import GroupDescription
-from rheostat.spec.models import Spec
+from rheostat.spec.models import BoundsSpec, Spec
 from rheostat.trainer.building import build
 from rheostat_policies import Curve
 
@@ -24,9 +26,12 @@ class Plan:
     data: str
     """What it trains on, in a few words."""
     warnings: tuple[str, ...]
-    min_lr: float
+    min_lr: Mapping[str, float]
+    """Smallest LR that the guardrails let through, by group."""
     max_lr: Mapping[str, float]
     """Largest LR that the guardrails let through, by group; infinite where unbounded."""
+    guardrails: Mapping[str, Mapping[str, Any]]
+    """The guardrails in force by group: their keys in the spec, and their values."""
 
 
 def plan(spec: Spec) -> Plan:
@@ -51,6 +56,17 @@ def plan(spec: Spec) -> Plan:
         data=f"{spec.data.name}: {described.train_samples} to train on, "
         f"{described.validation_samples} to validate",
         warnings=parts.warnings,
-        min_lr=spec.guardrails.min_lr,
+        min_lr={group.name: group.guardrails.min_lr for group in steered},
         max_lr={group.name: group.guardrails.max_lr for group in steered},
+        guardrails={
+            group.name: _in_force(spec.guardrails.of(group.name), group.guardrails.max_lr)
+            for group in steered
+        },
     )
+
+
+def _in_force(bounds: BoundsSpec, max_lr: float) -> dict[str, Any]:
+    """Return the bounds that say something, the default `max_lr` among them."""
+    said = bounds.model_dump(exclude_none=True, include=set(BoundsSpec.model_fields))
+    in_force = {key: value for key, value in said.items() if value != 0}
+    return in_force if math.isinf(max_lr) else {**in_force, "max_lr": max_lr}

@@ -217,6 +217,7 @@ class ChangeLearningRateRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     WAIT_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """run is its name."""
@@ -230,6 +231,10 @@ class ChangeLearningRateRequest(_message.Message):
     """request_id is an idempotency key: the same again gets the same answer; empty makes one up."""
     expected_revision: _builtins.int
     """expected_revision refuses the change if the run is at another one; absent is any."""
+    dry_run: _builtins.bool
+    """dry_run asks what the change would do at the next step, whatever its at_step; nothing is changed
+    and nothing recorded.
+    """
     wait: _builtins.bool
     """wait says whether the answer comes once the change is applied; absent is yes."""
     @_builtins.property
@@ -271,11 +276,12 @@ class ChangeLearningRateRequest(_message.Message):
         reason: _builtins.str = ...,
         request_id: _builtins.str = ...,
         expected_revision: _builtins.int | None = ...,
+        dry_run: _builtins.bool = ...,
         wait: _builtins.bool | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_at_step", b"_at_step", "_expected_revision", b"_expected_revision", "_expires_after_steps", b"_expires_after_steps", "_wait", b"_wait", "at_step", b"at_step", "expected_revision", b"expected_revision", "expires_after_steps", b"expires_after_steps", "hold", b"hold", "ramp", b"ramp", "release", b"release", "scale", b"scale", "set", b"set", "verb", b"verb", "wait", b"wait"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_step", b"_at_step", "_expected_revision", b"_expected_revision", "_expires_after_steps", b"_expires_after_steps", "_wait", b"_wait", "at_step", b"at_step", "expected_revision", b"expected_revision", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "hold", b"hold", "ramp", b"ramp", "reason", b"reason", "release", b"release", "request_id", b"request_id", "run", b"run", "scale", b"scale", "set", b"set", "verb", b"verb", "wait", b"wait"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_step", b"_at_step", "_expected_revision", b"_expected_revision", "_expires_after_steps", b"_expires_after_steps", "_wait", b"_wait", "at_step", b"at_step", "dry_run", b"dry_run", "expected_revision", b"expected_revision", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "hold", b"hold", "ramp", b"ramp", "reason", b"reason", "release", b"release", "request_id", b"request_id", "run", b"run", "scale", b"scale", "set", b"set", "verb", b"verb", "wait", b"wait"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__at_step: _TypeAlias = _typing.Literal["at_step"]  # noqa: Y015
     _WhichOneofArgType__at_step: _TypeAlias = _typing.Literal["_at_step", b"_at_step"]  # noqa: Y015
@@ -343,6 +349,7 @@ class ChangeLearningRateResponse(_message.Message):
     GROUPS_FIELD_NUMBER: _builtins.int
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
     pending: _builtins.bool
     """pending says that the change is still to come; then only request_id is meaningful."""
     request_id: _builtins.str
@@ -351,6 +358,8 @@ class ChangeLearningRateResponse(_message.Message):
     """revision is the run's, with this change."""
     applied_step: _builtins.int
     """applied_step is the first optimizer step that used the new LRs."""
+    dry_run: _builtins.bool
+    """dry_run repeats the request's: nothing was changed."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___ChangedGroup]:
         """groups are those that were changed."""
@@ -373,10 +382,11 @@ class ChangeLearningRateResponse(_message.Message):
         groups: _abc.Iterable[Global___ChangedGroup] | None = ...,
         guardrails: _abc.Iterable[_builtins.str] | None = ...,
         decision: _types_pb2.Decision | None = ...,
+        dry_run: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_applied_step", b"_applied_step", "_decision", b"_decision", "_revision", b"_revision", "applied_step", b"applied_step", "decision", b"decision", "revision", b"revision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_applied_step", b"_applied_step", "_decision", b"_decision", "_revision", b"_revision", "applied_step", b"applied_step", "decision", b"decision", "groups", b"groups", "guardrails", b"guardrails", "pending", b"pending", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_applied_step", b"_applied_step", "_decision", b"_decision", "_revision", b"_revision", "applied_step", b"applied_step", "decision", b"decision", "dry_run", b"dry_run", "groups", b"groups", "guardrails", b"guardrails", "pending", b"pending", "request_id", b"request_id", "revision", b"revision"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__applied_step: _TypeAlias = _typing.Literal["applied_step"]  # noqa: Y015
     _WhichOneofArgType__applied_step: _TypeAlias = _typing.Literal["_applied_step", b"_applied_step"]  # noqa: Y015

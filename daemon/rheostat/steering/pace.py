@@ -1,0 +1,25 @@
+"""How often operators may ask."""
+
+from collections import deque
+
+_WINDOW_SECONDS = 60.0
+
+
+class Pace:
+    """Counts events in the last minute."""
+
+    def __init__(self, most: int | None) -> None:
+        self.most = most
+        """Events allowed in any minute; None is any number."""
+        self._times: deque[float] = deque(maxlen=most)
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until one more event is allowed; 0 or less is now."""
+        if self.most is None or len(self._times) < self.most:
+            return 0.0
+        return self._times[0] + _WINDOW_SECONDS - now
+
+    def note(self, now: float) -> None:
+        """Count an event, in seconds on any clock that goes forward."""
+        if self.most is not None:
+            self._times.append(now)
