@@ -55,6 +55,7 @@ def test_a_trainer_does_not_outlive_a_killed_daemon_and_the_next_one_says_what_h
     daemon = start_daemon()
     with daemon.training() as run:
         run.change("scale", 0.5, reason="the last wish")
+        run.advance(5000)
         trainer = run.view.pid
         daemon.kill()
         wait_until(lambda: not is_alive(trainer), "the trainer has stopped by itself")
@@ -64,6 +65,9 @@ def test_a_trainer_does_not_outlive_a_killed_daemon_and_the_next_one_says_what_h
     assert view.phase == "failed"
     assert "the daemon ended while the run was running" in view.failure.message
     assert [one.decision.reason for one in run.history] == ["the last wish"]
+    [group] = run.daemon.client.explain(run.name).groups
+    assert group.learning_rate == 5e-4, "it is known where the run stood"
+    assert len(run.export(tmp_path / "run.csv")) > 0
 
 
 def test_a_second_daemon_on_one_state_directory_is_refused(daemon):

@@ -84,6 +84,16 @@ def test_a_saved_run_reads_back_with_every_field(store):
     assert store.get_run("digits") == everything
 
 
+def test_a_snapshot_is_replaced_without_anything_else(store):
+    store.create_run(a_run("digits", phase=Phase.RUNNING, steps=400), "")
+    snapshot = Snapshot(step=12, revision=0, groups=())
+
+    store.save_snapshot("digits", snapshot)
+    store.save_snapshot("nobody", snapshot)
+
+    assert store.list_runs() == [a_run("digits", phase=Phase.RUNNING, steps=400, snapshot=snapshot)]
+
+
 def test_an_unknown_run_is_none_and_cannot_be_saved(store):
     assert store.get_run("ghost") is None
     with pytest.raises(NotFound, match="'ghost'"):

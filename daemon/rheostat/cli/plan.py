@@ -1,6 +1,6 @@
 """The verb `plan`: what a spec would train, at which learning rates."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -104,6 +104,13 @@ def planned_rate(planned: "Plan", group: str, step: int) -> float:
     return min(max(wanted, planned.min_lr[group]), planned.max_lr[group])
 
 
+def _rule_value(value: Any) -> str:
+    """Return a guardrail's value, e.g. `2 in 100 steps`."""
+    if isinstance(value, Mapping):
+        return f"{number(value['ratio'])} in {value['steps']} steps"
+    return number(value)
+
+
 def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
     epochs = planned.steps / planned.steps_per_epoch
     tell(f"{planned.data}, {planned.optimizer} on {planned.device}")
@@ -118,6 +125,9 @@ def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
             group.name, str(group.tensors), f"{group.parameters:,}", own, number(group.lr_scale)
         )
     OUT.print(groups)
+    for name, rules in planned.guardrails.items():
+        words = ", ".join(f"{rule} {_rule_value(value)}" for rule, value in rules.items())
+        tell(f"guardrails of {name}: {words or 'none'}")
     tell("")
     names = list(planned.curves)
     rates = make_table("step", *names, numbers=("step", *names))

@@ -232,9 +232,7 @@ class Lifecycle:
                 if run.unsaved_rows:
                     await self.save_rows(run)
                     # So that the next daemon knows where a run stood that dies with this one.
-                    await self._stored(
-                        self._store.save_snapshot, run.view.name, run.view.snapshot
-                    )
+                    await self._stored(self._store.save_snapshot, run.view.name, run.view.snapshot)
 
 
 def _error(refused: Refused) -> RheostatError:
