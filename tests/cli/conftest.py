@@ -7,6 +7,7 @@ from typer.testing import CliRunner
 from rheostat.cli import connection
 from rheostat.cli.main import app
 from rheostat.errors import NotFound
+from rheostat.runs import audit
 from rheostat.runs.records import (
     ChangeResult,
     Explanation,
@@ -18,7 +19,7 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
-from rheostat.steering.records import Decision, DecisionRecord, GroupChange, GroupState
+from rheostat.steering.records import Decision, GroupChange, GroupState
 
 STATE = GroupState(
     name="default",
@@ -95,6 +96,7 @@ class FakeClient:
         self.change = None
         self.final = make_view(Phase.SUCCEEDED)
         self.view = make_view()
+        self.record = audit.chain("digits", audit.GENESIS, DECISION)
         self.result = ChangeResult(decision=DECISION, request_id="r-1")
         self.state = Explanation(
             run="digits", step=60, revision=1, groups=(STATE,), decisions=(DECISION,)
@@ -169,7 +171,7 @@ class FakeClient:
 
     def list_decisions(self, run, after_revision=0):
         self._of(run)
-        yield DecisionRecord(run=run, decision=DECISION, previous_hash="0" * 64, hash="f" * 64)
+        yield self.record
 
 
 @pytest.fixture

@@ -190,3 +190,20 @@ def test_a_held_group_explains_what_it_would_be(client, rheostat):
     out = rheostat("lr", "explain", "digits").stdout
 
     assert "default: 0.01 = held at 0.01 (without the hold: base 0.001" in out
+
+
+def test_a_whole_history_is_verified(client, rheostat):
+    result = rheostat("lr", "history", "digits", "--verify")
+
+    assert result.exit_code == 0
+    assert "The chain of 1 records is whole." in result.stderr
+
+
+def test_a_history_that_was_tampered_with_is_found_out(client, rheostat):
+    forged = msgspec.structs.replace(client.record.decision, reason="nothing to see here")
+    client.record = msgspec.structs.replace(client.record, decision=forged)
+
+    result = rheostat("lr", "history", "digits", "--verify")
+
+    assert result.exit_code == 1
+    assert "decision 1 was altered" in result.stderr

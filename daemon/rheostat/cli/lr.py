@@ -1,6 +1,7 @@
 """The noun `lr`: what the learning rates are, why, and how they came to be."""
 
 from datetime import datetime
+from typing import Annotated
 
 import typer
 
@@ -8,7 +9,8 @@ from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
 from rheostat.cli.phrases import decision_line, equation, moves, number, what, who
 from rheostat.cli.shapes import decision_record, learning_rate_explanation, learning_rate_state
-from rheostat.cli.terminal import OUT, make_table, print_json, tell
+from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
+from rheostat.runs import audit
 
 app = typer.Typer(help="Look at and change the learning rates of a run.", no_args_is_help=True)
 
@@ -62,11 +64,20 @@ def explain(
 
 @app.command()
 def history(
-    run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
+    run: RunName,
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Check that no record is missing or was altered.")
+    ] = False,
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
 ) -> None:
     """List every decision: who changed the learning rate, when and why."""
     with connect(address, state_dir) as client:
         records = list(client.list_decisions(run))
+    if verify:
+        audit.verify(records)
+        say(f"The chain of {len(records)} records is whole.")
     if as_json:
         print_json([decision_record(record) for record in records])
         return
