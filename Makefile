@@ -7,7 +7,7 @@ DEV := $(VENV)/.set-up-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PROTOS := $(wildcard proto/rheostat/v1/*.proto)
 
-.PHONY: help run test check format generate bench clean
+.PHONY: help run test check format generate bench parts clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -40,6 +40,11 @@ generate: $(DEV) ## Regenerate gRPC code, JSON Schema and the tables in the docs
 bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lr_latency
+
+parts: ## Install the real parts that some tests want (Debian, root): Prometheus, Fashion-MNIST
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
+		prometheus dataset-fashion-mnist
 
 clean: ## Remove what make has set up
 	rm -rf $(VENV) build dist

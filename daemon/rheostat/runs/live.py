@@ -12,8 +12,8 @@ from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.messages import ChangeCommand, Message
 from rheostat.runs.records import Phase, RunView, Snapshot, StepRows
+from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
-from rheostat.steering.steering import MAX_PENDING_CHANGES
 
 
 class PendingChange:

@@ -4,25 +4,18 @@ import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from heapq import heappop, heappush
 from types import MappingProxyType
 from typing import Any
 
-from rheostat.errors import (
-    ResourceExhausted,
-    RevisionConflict,
-    RheostatError,
-)
+from rheostat.errors import RheostatError
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import COOL_DOWN_STEPS
+from rheostat.steering.inbox import Inbox
 from rheostat.steering.operator import Term
-from rheostat.steering.pace import Pace
 from rheostat.steering.policies import AttachedPolicy, Measurement, Wish
 from rheostat.steering.records import Change, Decision, GroupChange, GroupState, Verb
-from rheostat.steering.requests import check
 from rheostat.steering.verbs import prepare
 
-MAX_PENDING_CHANGES = 1000
 _NEVER = math.inf
 
 
@@ -61,8 +54,7 @@ class Steering:
         """Group-steps that each guardrail has bent."""
         self._names = tuple(group.name for group in self.groups)
         self._clock = clock
-        self._changes = Pace(max_changes_per_minute)
-        self._pending: list[tuple[int, int, Change]] = []
+        self._inbox = Inbox(self._names, max_changes_per_minute)
         self._next_expiry: float = _NEVER
         self._has_begun = False
         self._decisions: list[Decision] = []
@@ -102,8 +94,7 @@ class Steering:
                     self._follow(policy, wish)
         if step >= self._next_expiry:
             self._expire()
-        while self._pending and self._pending[0][0] <= step:
-            _, ticket, change = heappop(self._pending)
+        for ticket, change in self._inbox.due(step):
             self._outcomes.append(Outcome(ticket, self._attempt(change)))
 
     def submit(self, ticket: int, change: Change) -> None:
@@ -111,12 +102,15 @@ class Steering:
 
         The outcome comes with `settle` of the step that it acts on.
         """
-        result = self._refusal(change)
-        waits = change.at_step is not None and change.at_step > self.step
-        if result is None and waits and not change.dry_run:
-            heappush(self._pending, (change.at_step or 0, ticket, change))
+        try:
+            self._inbox.check(change, self.revision)
+        except RheostatError as error:
+            self._outcomes.append(Outcome(ticket, error))
             return
-        self._outcomes.append(Outcome(ticket, result or self._attempt(change)))
+        if change.at_step is not None and change.at_step > self.step and not change.dry_run:
+            self._inbox.keep(ticket, change, change.at_step)
+        else:
+            self._outcomes.append(Outcome(ticket, self._attempt(change)))
 
     def settle(self) -> tuple[list[Decision], list[Outcome]]:
         """End the boundary: fix the LRs of the step and return what was decided since the last."""
@@ -145,32 +139,16 @@ class Steering:
             }
         return tuple(sorted(acting))
 
-    def _refusal(self, change: Change) -> RheostatError | None:
-        try:
-            check(change, self._names)
-        except RheostatError as error:
-            return error
-        expected = change.expected_revision
-        if expected is not None and expected != self.revision:
-            return RevisionConflict(
-                f"the run is at revision {self.revision}, not {expected}: somebody changed it "
-                "since you looked; look again and decide anew"
-            )
-        if len(self._pending) >= MAX_PENDING_CHANGES:
-            return ResourceExhausted(f"{MAX_PENDING_CHANGES} changes wait for their step already")
-        return None
-
     def _attempt(self, change: Change) -> Decision | RheostatError:
         """Carry out a change now, for all its groups or for none; a dry run on copies of them."""
         groups = [
             group for group in self.groups if not change.groups or group.name in change.groups
         ]
-        if (refusal := self._too_soon(change, groups)) is not None:
-            return refusal
         if change.dry_run:
             groups = copy.deepcopy(groups)
-        revision = self.revision + 1
+        revision, now = self.revision + 1, self._clock()
         try:
+            self._inbox.admit(change, groups, self.step, now)
             ready = [prepare(change, group, self.step, revision) for group in groups]
         except RheostatError as error:
             return error
@@ -189,7 +167,7 @@ class Steering:
             principal=change.principal,
             reason=change.reason,
             request_id=change.request_id,
-            time=self._clock(),
+            time=now,
             requested_at=change.requested_at,
         )
         if change.dry_run:
@@ -198,7 +176,7 @@ class Steering:
             group.changed_at = self.step
             self._count(one.bent)
         self._schedule_expiry()
-        self._changes.note(decision.time)
+        self._inbox.note(now)
         return self._record(decision)
 
     def _refresh_factors(self) -> None:
@@ -209,24 +187,6 @@ class Steering:
     def _count(self, rules: Sequence[str]) -> None:
         for rule in rules:
             self.interventions[rule] = self.interventions.get(rule, 0) + 1
-
-    def _too_soon(self, change: Change, groups: Sequence[Group]) -> ResourceExhausted | None:
-        """Refuse a change that comes too soon after others; whoever lets go is never refused."""
-        if change.verb is Verb.RELEASE:
-            return None
-        for group in groups:
-            if self.step < group.cool_at():
-                return ResourceExhausted(
-                    f"group {group.name} was changed at step {group.changed_at} and cools down: "
-                    f"guardrails.cool_down_steps lets the next change in at step {group.cool_at()}"
-                )
-        seconds = self._changes.wait(self._clock())
-        if seconds > 0:
-            return ResourceExhausted(
-                f"guardrails.max_changes_per_minute is {self._changes.most}: "
-                f"the next change can be made in {math.ceil(seconds)} s"
-            )
-        return None
 
     def _follow(self, policy: AttachedPolicy, wish: Wish) -> None:
         revision = self.revision + 1

@@ -4,7 +4,6 @@ import torch
 
 from rheostat.errors import InvalidSpec, Violation
 
-
 SMALL_MODEL_PARAMETERS = 1_000_000
 """Below this, threads cost a CPU more than they bring, and ruin it on a shared machine: a run of
 34 s on two busy cores took 7 s with one thread."""

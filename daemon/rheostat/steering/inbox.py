@@ -1,0 +1,73 @@
+"""Changes that have been asked for: which may pass, which wait for their step."""
+
+import math
+from collections.abc import Iterator, Sequence
+from heapq import heappop, heappush
+
+from rheostat.errors import ResourceExhausted, RevisionConflict
+from rheostat.steering.group import Group
+from rheostat.steering.pace import Pace
+from rheostat.steering.records import Change, Verb
+from rheostat.steering.requests import check
+
+MAX_PENDING_CHANGES = 1000
+
+
+class Inbox:
+    """Looks at every change twice: when it arrives, and when its step has come."""
+
+    def __init__(self, names: Sequence[str], max_changes_per_minute: int | None) -> None:
+        self._names = tuple(names)
+        self._pace = Pace(max_changes_per_minute)
+        self._waiting: list[tuple[int, int, Change]] = []
+
+    def check(self, change: Change, revision: int) -> None:
+        """Refuse, on arrival, what could never be done or was asked for on old knowledge.
+
+        Raises:
+            InvalidRequest, RevisionConflict, ResourceExhausted: saying why.
+        """
+        check(change, self._names)
+        expected = change.expected_revision
+        if expected is not None and expected != revision:
+            raise RevisionConflict(
+                f"the run is at revision {revision}, not {expected}: somebody changed it "
+                "since you looked; look again and decide anew"
+            )
+        if len(self._waiting) >= MAX_PENDING_CHANGES:
+            raise ResourceExhausted(f"{MAX_PENDING_CHANGES} changes wait for their step already")
+
+    def keep(self, ticket: int, change: Change, step: int) -> None:
+        """Keep a change until a step."""
+        heappush(self._waiting, (step, ticket, change))
+
+    def due(self, step: int) -> Iterator[tuple[int, Change]]:
+        """Hand out the changes whose step has come, with their tickets, in order."""
+        while self._waiting and self._waiting[0][0] <= step:
+            _, ticket, change = heappop(self._waiting)
+            yield ticket, change
+
+    def admit(self, change: Change, groups: Sequence[Group], step: int, now: float) -> None:
+        """Refuse a change that comes too soon after others; whoever lets go is never refused.
+
+        Raises:
+            ResourceExhausted: saying when the next may come.
+        """
+        if change.verb is Verb.RELEASE:
+            return
+        for group in groups:
+            if step < group.cool_at():
+                raise ResourceExhausted(
+                    f"group {group.name} was changed at step {group.changed_at} and cools down: "
+                    f"guardrails.cool_down_steps lets the next change in at step {group.cool_at()}"
+                )
+        seconds = self._pace.wait(now)
+        if seconds > 0:
+            raise ResourceExhausted(
+                f"guardrails.max_changes_per_minute is {self._pace.most}: "
+                f"the next change can be made in {math.ceil(seconds)} s"
+            )
+
+    def note(self, now: float) -> None:
+        """Count a change that was made."""
+        self._pace.note(now)
