@@ -1,9 +1,11 @@
 """What the tests of the control plane and of its client share: a real server, a service made up."""
 
 import asyncio
+import os
 import struct
 
 import pytest
+from hypothesis import settings
 
 from rheostat.api.server import ApiServer
 from rheostat.errors import NotFound
@@ -18,6 +20,11 @@ from rheostat.runs.records import (
     WatchEvent,
 )
 from rheostat.steering.records import Decision, DecisionRecord, GroupChange, GroupState
+
+# A busy machine is no bug, so no example has a deadline; CI tries the same examples every time.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 STATE = GroupState(
     name="default",
