@@ -118,7 +118,8 @@ def main() -> None:
         options.json,
         f"applied - arrival: p50 {steps['p50']:.0f}, p99 {steps['p99']:.0f}, "
         f"max {steps['max']:.0f} steps of {result['step_milliseconds']:.2f} ms; "
-        f"answered in p50 {times['p50']:.1f}, p99 {times['p99']:.1f} ms ({result['changes']} changes)",
+        f"answered in p50 {times['p50']:.1f}, p99 {times['p99']:.1f} ms "
+        f"({result['changes']} changes)",
     )
 
 
