@@ -33,6 +33,41 @@ def test_plan_shows_rates_within_the_bounds(rheostat, spec_file):
     assert json.loads(result.stdout)["learning_rate"]["default"] == [0.0005, 0.0005]
 
 
+PRESETS = "groups=[{preset: no_decay_1d}, {preset: muon_2d, lr: 0.02}]"
+
+
+def test_plan_shows_what_presets_make_of_the_model(rheostat, spec_file):
+    plan = json.loads(rheostat("plan", spec_file, "--json", "--set", PRESETS).stdout)
+
+    told = [(group["name"], group["lr"], group["optimizer"]) for group in plan["groups"]]
+    assert told == [
+        ("default", None, None),
+        ("default.no_decay", None, None),
+        ("default.muon", 0.02, "Muon"),
+    ]
+    assert plan["groups"][1]["args"] == {"weight_decay": 0.0}
+    assert plan["optimizer"] == "AdamW and Muon"
+    assert plan["learning_rate"]["default.muon"][0] == 0.02
+
+
+def test_plan_prints_optimizers_and_arguments_of_groups(rheostat, spec_file):
+    out = rheostat("plan", spec_file, "--set", PRESETS).stdout
+
+    assert "AdamW and Muon" in out
+    assert "weight_decay 0.0" in out
+
+
+def test_plan_prints_a_row_per_group_where_there_are_many(rheostat, spec_file):
+    kinds = [(layer, kind) for layer in (0, 2, 4, 6) for kind in ("weight", "bias")]
+    rules = ", ".join(
+        f"{{name: {kind}-{layer}, match: 'hidden.{layer}.{kind}'}}" for layer, kind in kinds
+    )
+    options = ["--set", "model.args={hidden: [8, 8, 8, 8]}", "--set", f"groups=[{rules}]"]
+    out = rheostat("plan", spec_file, *options, "--at", "0:2:1").stdout
+
+    assert "weight-6  0.001  0.001" in out
+
+
 def test_plan_prints_tables(rheostat, spec_file):
     out = rheostat("plan", spec_file).stdout
 

@@ -63,7 +63,7 @@ def test_watch_prints_lines_where_there_is_no_terminal(client, rheostat):
         "digits is running",
         "60/100  loss 0.25  lr 0.0005  1,950 steps/s  0.0 s left",
         "step 41: alice scale 0.5: default 0.001 → 0.0005 [bent by max_lr] (too [noisy])",
-        "digits is succeeded",
+        "digits has succeeded",
     ]
 
 
@@ -126,6 +126,16 @@ def test_export_of_a_run_without_steps_is_a_header(client, rheostat, tmp_path, m
     assert result.exit_code == 0, result.stderr
     assert result.stdout.startswith("0 steps of digits")
     assert file.exists()
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_export_to_a_folder_that_is_not_there_names_the_file(client, rheostat, tmp_path, suffix):
+    file = tmp_path / "nowhere" / f"run{suffix}"
+
+    result = rheostat("runs", "export", "digits", file)
+
+    assert result.exit_code == 1
+    assert f"{file} cannot be written: No such file or directory" in result.stderr
 
 
 def test_export_to_an_unknown_format_is_a_usage_error(client, rheostat, tmp_path):

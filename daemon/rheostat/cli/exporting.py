@@ -8,6 +8,7 @@ from pathlib import Path
 
 import typer
 
+from rheostat.errors import RheostatError
 from rheostat.runs.records import StepRows
 
 Cell = int | float | None
@@ -36,20 +37,18 @@ def export_steps(batches: Iterable[StepRows], file: Path, *, with_timing: bool) 
         batches: the run's steps in order.
         file: where they go; its suffix chooses the format.
         with_timing: whether to add the duration of each step, which no two runs share.
+
+    Raises:
+        RheostatError: if the file cannot be written.
     """
     rows = _rows(batches, with_timing)
     first = next(rows, None)
     header = list(first) if first else list(_fixed_columns(with_timing))
     counted = _Counted(() if first is None else (first,), rows)
-    partial = file.with_name(f".{file.name}.partial")
     try:
-        if file.suffix == ".csv":
-            _write_csv(partial, header, counted)
-        else:
-            _write_parquet(partial, header, counted)
-        partial.replace(file)
-    finally:
-        partial.unlink(missing_ok=True)
+        _write(file, header, counted)
+    except OSError as error:
+        raise RheostatError(f"{file} cannot be written: {error.strerror or error}") from error
     return counted.count
 
 
@@ -112,6 +111,19 @@ def _step(row: Row) -> int:
 
 def _doubles(packed: bytes) -> tuple[float, ...]:
     return struct.unpack(f"<{len(packed) // 8}d", packed)
+
+
+def _write(file: Path, header: list[str], rows: Iterable[Row]) -> None:
+    """Write rows beside a file, and put them in its place once they are all there."""
+    partial = file.with_name(f".{file.name}.partial")
+    try:
+        if file.suffix == ".csv":
+            _write_csv(partial, header, rows)
+        else:
+            _write_parquet(partial, header, rows)
+        partial.replace(file)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _write_csv(file: Path, header: list[str], rows: Iterable[Row]) -> None:

@@ -107,7 +107,8 @@ class Lines:
         self._steps = view.steps
         if view.phase != self._phase:
             self._phase = view.phase
-            self.say(f"{view.name} is {view.phase}")
+            verb = "has" if view.phase.is_final else "is"
+            self.say(f"{view.name} {verb} {view.phase}")
 
 
 def progress_line(snapshot: Snapshot, steps: int | None) -> str:

@@ -9,13 +9,16 @@ import typer
 from rheostat.cli.options import Json, Overrides, SpecFile
 from rheostat.cli.phrases import number
 from rheostat.cli.plotting import check_plot_suffix, draw
+from rheostat.cli.shapes import param_group
 from rheostat.cli.specs import check_all, read_spec
 from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
+from rheostat.runs.records import GroupDescription
 
 if TYPE_CHECKING:
     from rheostat.trainer.planning import Plan
 
 _SHOWN_STEPS = 12
+_MOST_COLUMNS = 8
 
 
 def plan(
@@ -80,7 +83,7 @@ def _shape(planned: "Plan", steps: Sequence[int]) -> dict[str, Any]:
         if curve.momentum is not None
     }
     return {
-        "groups": planned.groups,
+        "groups": [param_group(group) for group in planned.groups],
         "steps": list(steps),
         "learning_rate": {
             name: [planned_rate(planned, name, step) for step in steps] for name in planned.curves
@@ -116,23 +119,51 @@ def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
     tell(f"{planned.data}, {planned.optimizer} on {planned.device}")
     tell(f"{planned.steps} steps, {epochs:.4g} epochs of {planned.steps_per_epoch} steps")
     tell("")
-    groups = make_table(
-        "group", "tensors", "parameters", "lr", "lr_scale", numbers=("tensors", "parameters")
-    )
-    for group in planned.groups:
-        own = "the optimizer's" if group.lr is None else number(group.lr)
-        groups.add_row(
-            group.name, str(group.tensors), f"{group.parameters:,}", own, number(group.lr_scale)
-        )
-    OUT.print(groups)
-    for name, rules in planned.guardrails.items():
-        words = ", ".join(f"{rule} {_rule_value(value)}" for rule, value in rules.items())
-        tell(f"guardrails of {name}: {words or 'none'}")
+    _print_groups(planned.groups)
+    _print_guardrails(planned.guardrails)
     tell("")
-    names = list(planned.curves)
-    rates = make_table("step", *names, numbers=("step", *names))
-    for step in steps:
-        rates.add_row(str(step), *(number(planned_rate(planned, name, step), 6) for name in names))
-    OUT.print(rates)
+    _print_rates(planned, steps)
     for warning in planned.warnings:
         say(f"warning: {warning}")
+
+
+def _print_groups(groups: Sequence[GroupDescription]) -> None:
+    numbers = ("tensors", "parameters")
+    table = make_table("group", *numbers, "own lr", "lr_scale", "own optimizer", numbers=numbers)
+    for group in groups:
+        said = [group.optimizer] if group.optimizer else []
+        table.add_row(
+            group.name,
+            str(group.tensors),
+            f"{group.parameters:,}",
+            "" if group.lr is None else number(group.lr),
+            number(group.lr_scale),
+            ", ".join([*said, *(f"{name} {value}" for name, value in group.args.items())]),
+        )
+    OUT.print(table)
+
+
+def _print_guardrails(guardrails: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print them once for all groups that have the same."""
+    bounded: dict[str, list[str]] = {}
+    for name, rules in guardrails.items():
+        words = ", ".join(f"{rule} {_rule_value(value)}" for rule, value in rules.items())
+        bounded.setdefault(words or "none", []).append(name)
+    for words, names in bounded.items():
+        tell(f"guardrails of {', '.join(names)}: {words}")
+
+
+def _print_rates(planned: "Plan", steps: Sequence[int]) -> None:
+    """Print a row per step, or a row per group where there are too many for columns."""
+    names = list(planned.curves)
+    rates = [[number(planned_rate(planned, name, step), 6) for step in steps] for name in names]
+    if len(names) <= _MOST_COLUMNS:
+        table = make_table("step", *names, numbers=("step", *names))
+        for step, at_step in zip(steps, zip(*rates, strict=True), strict=True):
+            table.add_row(str(step), *at_step)
+    else:
+        columns = tuple(str(step) for step in steps)
+        table = make_table("group", *columns, numbers=columns)
+        for name, of_group in zip(names, rates, strict=True):
+            table.add_row(name, *of_group)
+    OUT.print(table)

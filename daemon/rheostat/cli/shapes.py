@@ -5,7 +5,14 @@ from typing import Any
 
 import msgspec
 
-from rheostat.runs.records import ChangeResult, Explanation, RunView, Snapshot, WatchEvent
+from rheostat.runs.records import (
+    ChangeResult,
+    Explanation,
+    GroupDescription,
+    RunView,
+    Snapshot,
+    WatchEvent,
+)
 from rheostat.steering.records import Decision, DecisionRecord
 
 
@@ -52,9 +59,15 @@ def run_details(view: RunView) -> dict[str, Any]:
         "finished_at": view.finished_at,
         "weights": view.result.weights if view.result else None,
         "failure": msgspec.to_builtins(view.failure),
-        "groups": msgspec.to_builtins(view.groups),
+        "groups": [param_group(group) for group in view.groups],
         "spec": json.loads(view.spec),
     }
+
+
+def param_group(group: GroupDescription) -> dict[str, Any]:
+    """One entry of `groups` in `plan --json` and `runs show --json`."""
+    args = {name: json.loads(value) for name, value in group.args.items()}
+    return {**msgspec.to_builtins(group), "args": args}
 
 
 def learning_rate_state(explanation: Explanation) -> dict[str, Any]:
