@@ -44,6 +44,8 @@ class Settings:
     metrics_address: str = "127.0.0.1:9464"
     """host:port of /metrics, /healthz and /readyz; port 0 takes a free one."""
     max_concurrent_runs: int = 1
+    continue_queue: bool = True
+    """Whether to train what an earlier daemon left in the queue."""
     log_format: Literal["human", "json"] = "human"
     log_level: str = "info"
 
@@ -166,7 +168,7 @@ async def _daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             is_ready=lambda: is_ready,
             version=version("rheostat"),
         )
-        await service.start()
+        await service.start(continue_queue=settings.continue_queue)
         try:
             metrics_address = await telemetry.start()
             address = await api.start()
@@ -192,6 +194,8 @@ async def _embedded_daemon(state_dir: Path) -> AsyncIterator[Endpoints]:
             state_dir=state_dir,
             address=_free_or_any(usual.address),
             metrics_address=_free_or_any(usual.metrics_address),
+            # It ends with the command, and would take a run that it has begun with it.
+            continue_queue=False,
         )
         async with _daemon(settings) as endpoints:
             yield endpoints

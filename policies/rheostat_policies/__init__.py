@@ -13,7 +13,16 @@ from rheostat_policies.api import (
     RunInfo,
     State,
 )
-from rheostat_policies.feedback import POLICIES, LossSpike
+from rheostat_policies.feedback import (
+    POLICIES,
+    AdaLRS,
+    Greedy,
+    Hypergradient,
+    LossSpike,
+    NoiseScale,
+    Plateau,
+    Rules,
+)
 from rheostat_policies.schedules import (
     SCHEDULES,
     Curve,
@@ -30,12 +39,18 @@ __all__ = [
     "POLICIES",
     "SCHEDULES",
     "Action",
+    "AdaLRS",
     "Curve",
+    "Greedy",
     "GroupInfo",
+    "Hypergradient",
     "LossSpike",
+    "NoiseScale",
     "Observation",
     "OneCycleLR",
+    "Plateau",
     "Policy",
+    "Rules",
     "RunInfo",
     "Schedule",
     "ScheduleRun",

@@ -63,6 +63,16 @@ class Observation(NamedTuple):
     """LR the schedule alone asked for in that step, by group."""
     factor: Mapping[str, float] = {}
     """This policy's own factor in that step, by group."""
+    gradient_alignment: float | None = None
+    """Cosine of the angle between the total gradients of that step and the one before, both before
+    clipping, -1 to 1. Measured at every step where a policy `observes` it, else never."""
+    gradient_signal: float | None = None
+    """Unbiased estimate of the squared norm of the true gradient, in that step. Measured, with
+    `gradient_noise`, at every step where a policy `observes` it and there are micro-batches to
+    compare (`train.accumulate` of 2 or more), else never."""
+    gradient_noise: float | None = None
+    """Unbiased estimate of the total variance of that step's gradient: the trace of the covariance
+    between samples, divided by the samples of the batch. In the unit of `gradient_signal`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +100,10 @@ class Policy(Protocol):
 
     A policy type is called once per run with the spec's `args` as keyword arguments; a mistake
     there is a `ValueError` that names the argument and its value.
+
+    A policy may have an attribute `observes`, a collection of names: the fields of `Observation`
+    that cost time and that it needs at every step. They are `gradient_norm`, `gradient_alignment`,
+    `gradient_signal` and `gradient_noise`; the others are there anyway.
     """
 
     def initial_state(self, run: RunInfo) -> State:

@@ -135,7 +135,7 @@ def test_export_to_a_folder_that_is_not_there_names_the_file(client, rheostat, t
     result = rheostat("runs", "export", "digits", file)
 
     assert result.exit_code == 1
-    assert f"{file} cannot be written: No such file or directory" in result.stderr
+    assert f"{file} cannot be written: " in result.stderr
 
 
 def test_export_to_an_unknown_format_is_a_usage_error(client, rheostat, tmp_path):

@@ -70,6 +70,10 @@ def small_spec(**sections):
     return spec
 
 
+def finished_steps(view):
+    return view.snapshot.step if view.snapshot else 0
+
+
 class Run:
     """A run of a daemon, and what a test does with it."""
 
@@ -83,8 +87,7 @@ class Run:
 
     @property
     def step(self):
-        snapshot = self.view.snapshot
-        return snapshot.step if snapshot else 0
+        return finished_steps(self.view)
 
     @property
     def history(self):
@@ -109,7 +112,13 @@ class Run:
     def advance(self, steps=100):
         """Wait until the run has finished some more steps."""
         target = self.step + steps
-        wait_until(lambda: self.step >= target, f"{self.name} has finished {target} steps")
+
+        def has_advanced():
+            view = self.view
+            assert finished_steps(view) >= target or not view.phase.is_final, view.failure
+            return finished_steps(view) >= target
+
+        wait_until(has_advanced, f"{self.name} has finished {target} steps")
 
     def end(self):
         """Wait until the run has ended by itself, and return its last view."""
@@ -168,7 +177,6 @@ class Daemon:
         """Have a small run that trains; it is stopped at the end of the block."""
         run = self.create(**sections)
         try:
-            run.reach(Phase.RUNNING, Phase.FAILED)
             run.advance(1)
             yield run
         finally:

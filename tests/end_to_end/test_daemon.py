@@ -1,5 +1,6 @@
 """The daemon's manners: how it starts, what it refuses, how it ends, and how it dies."""
 
+import json
 import signal
 from pathlib import Path
 
@@ -7,8 +8,6 @@ import pytest
 
 
 def test_the_daemon_never_loads_torch(daemon):
-    daemon.create(train={"steps": 1}).end()
-
     mapped = Path(f"/proc/{daemon.pid}/maps").read_text()
 
     assert "grpc" in mapped
@@ -24,7 +23,7 @@ def test_a_ready_daemon_says_so_and_logs_one_json_object_per_event(daemon):
 
 
 def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
-    start_daemon, is_alive, tmp_path
+    start_daemon, rheostat, is_alive, tmp_path
 ):
     daemon = start_daemon()
     with daemon.training() as run:
@@ -38,6 +37,7 @@ def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
         assert daemon.process.wait(60) == 0
         assert not is_alive(trainer)
         assert not (daemon.state_dir / "daemon.json").exists()
+        in_between = json.loads(rheostat("runs", "list", "--json").stdout)
         run.daemon = waiting.daemon = daemon = start_daemon()
 
     assert told[-1] == "stopped", "a watcher saw how it ended"
@@ -46,6 +46,7 @@ def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
     assert view.result.steps == len(run.export(tmp_path / "run.csv"))
     assert view.result.validation_accuracy is not None
     assert Path(view.result.weights).exists()
+    assert [run["phase"] for run in in_between] == ["stopped", "queued"], "looking starts nothing"
     assert waiting.end().phase == "succeeded", "who waits in the queue waits through a restart"
 
 

@@ -1,5 +1,6 @@
 """What loss_spike does with a loss curve."""
 
+import math
 from typing import Any
 
 import pytest
@@ -76,6 +77,17 @@ def test_a_loss_that_stays_high_becomes_the_new_normal() -> None:
 
 def test_the_first_steps_only_feed_the_average() -> None:
     assert play(LossSpike(warmup_steps=20), [1.0] * 10 + [50.0] + [1.0] * 5) == []
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_a_loss_that_is_not_finite_is_a_spike_and_leaves_the_average_alone(bad: float) -> None:
+    policy = LossSpike(threshold=2.0, hold_steps=5, warmup_steps=20)
+
+    during_warmup = play(policy, [1.0] * 10 + [bad] + [1.0] * 50)
+    after_it = play(policy, [1.0] * 50 + [bad] + [1.0] * 50)
+
+    assert during_warmup == []
+    assert [step for step, _ in after_it] == [50, 55]
 
 
 @given(st.lists(st.floats(0, 1e6), max_size=200))

@@ -147,12 +147,12 @@ async def make_service(tmp_path, trainers):
     """Start a service on the test's state; the one before must have been drained."""
     alive = []
 
-    async def start(max_concurrent_runs=1):
+    async def start(max_concurrent_runs=1, continue_queue=True):
         store = Store(tmp_path / "rheostat.db")
         service = RunService(
             store, trainers, max_concurrent_runs=max_concurrent_runs, clock=lambda: 1.5e9
         )
-        await service.start()
+        await service.start(continue_queue=continue_queue)
         alive.append(service)
         return service
 
@@ -630,6 +630,23 @@ async def test_the_queue_outlives_the_daemon(make_service, trainers):
 
     assert (await trainers.next()).run == "digits-2"
     assert (await service.get_run("digits")).phase is Phase.STOPPED
+
+
+async def test_a_daemon_that_ends_with_its_command_leaves_the_queue_to_the_next(
+    make_service, trainers
+):
+    service = await make_service(max_concurrent_runs=0)
+    for _ in range(2):
+        await service.create_run(SPEC, principal="alice")
+    await make_service.drain(service)
+
+    service = await make_service(continue_queue=False)
+    stopped = await service.stop_run("digits-2", principal="alice")
+    own = await service.create_run("{name: own, train: {steps: 1}}", principal="alice")
+
+    assert (await trainers.next()).run == own.name
+    assert (await service.get_run("digits")).phase is Phase.QUEUED
+    assert stopped.phase is Phase.STOPPED
 
 
 async def test_a_run_whose_daemon_died_is_failed_by_the_next_one(make_service, tmp_path):

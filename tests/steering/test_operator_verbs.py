@@ -10,25 +10,13 @@ from hypothesis import strategies as st
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, RevisionConflict
 from rheostat.steering.records import Verb
-from rheostat_policies import SCHEDULES, ScheduleRun
+from rheostat_policies import SCHEDULES
+from rheostat_policies.schedules.examples import EXAMPLE_RUN, EXAMPLES
 
-ARGS: dict[str, dict[str, Any]] = {
-    "constant": {},
-    "warmup_cosine": {"warmup_steps": 7, "min_lr": 0.001},
-    "StepLR": {"step_size": 13, "gamma": 0.3},
-    "OneCycleLR": {"pct_start": 0.4},
-}
-CURVES = {
-    name: SCHEDULES[name](ScheduleRun(lr=0.1, steps=100, steps_per_epoch=10), **args)
-    for name, args in ARGS.items()
-}
+CURVES = {name: SCHEDULES[name](EXAMPLE_RUN, **args) for name, args in EXAMPLES.items()}
 
 
-def test_every_built_in_schedule_is_tried_here() -> None:
-    assert set(ARGS) == set(SCHEDULES)
-
-
-@pytest.mark.parametrize("name", list(ARGS))
+@pytest.mark.parametrize("name", SCHEDULES)
 @given(step=st.integers(0, 99), factor=st.floats(0.01, 10))
 @settings(deadline=None, max_examples=40)
 def test_scale_multiplies_the_untouched_curve_from_the_applied_step_on(

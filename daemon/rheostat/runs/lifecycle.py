@@ -66,12 +66,17 @@ class Lifecycle:
         self._saver: asyncio.Task[None] | None = None
         self._is_draining = False
 
-    async def start(self) -> None:
-        """Listen for trainers, fail what died with the last daemon, and queue what had waited."""
+    async def start(self, *, continue_queue: bool) -> None:
+        """Listen for trainers, fail what died with the last daemon, and queue what had waited.
+
+        Without `continue_queue` that goes on waiting, for a daemon that lives long enough.
+        """
         await self._link.start()
         for view in await self._stored(self._store.list_runs):
-            if view.phase is Phase.QUEUED:
+            if view.phase is Phase.QUEUED and continue_queue:
                 self.enqueue(LiveRun(view))
+            elif view.phase is Phase.QUEUED:
+                self.runs[view.name] = LiveRun(view)
             elif not view.phase.is_final:
                 run = self.runs[view.name] = LiveRun(view)
                 text = f"the daemon ended while the run was {view.phase}; its trainer stopped too"
@@ -87,7 +92,8 @@ class Lifecycle:
 
     async def forget_queued(self, run: LiveRun) -> None:
         """End a run that never started."""
-        self._queue.remove(run)
+        if run in self._queue:
+            self._queue.remove(run)
         run.update(phase=Phase.STOPPING)
         await self._end(run, Phase.STOPPED)
 

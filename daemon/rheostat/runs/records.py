@@ -38,6 +38,10 @@ class GroupDescription(msgspec.Struct, frozen=True, kw_only=True):
     lr_scale: float
     names: tuple[str, ...] = ()
     """The parameters, by their names in the model."""
+    optimizer: str | None = None
+    """Name of the group's own optimizer; None where it uses the run's."""
+    args: dict[str, str] = {}
+    """The group's own optimizer arguments, each as JSON."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):

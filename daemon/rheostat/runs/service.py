@@ -52,9 +52,13 @@ class RunService:
         self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
         self._lifecycle = Lifecycle(supervisor, self._stored, store, max_concurrent_runs, clock)
 
-    async def start(self) -> None:
-        """Begin to accept trainers, and settle what an earlier daemon left behind."""
-        await self._lifecycle.start()
+    async def start(self, *, continue_queue: bool = True) -> None:
+        """Begin to accept trainers, and settle what an earlier daemon left behind.
+
+        Args:
+            continue_queue: whether to train what waits in the queue; else it goes on waiting.
+        """
+        await self._lifecycle.start(continue_queue=continue_queue)
 
     async def drain(self, seconds: float) -> None:
         """Stop every run at its next step boundary, wait for that, and close the store."""

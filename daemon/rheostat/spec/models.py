@@ -7,21 +7,12 @@ library they come from gives them, and count in optimizer steps. Rules between f
 `rules.py`: a model cannot report them beside other mistakes.
 """
 
-import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field
 
-NAME_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?$"
-
-Args = dict[str, Any]
-Name = Annotated[str, Field(pattern=NAME_PATTERN, description="a DNS-like name")]
-
-
-class Section(BaseModel):
-    """The base of every part of a spec."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+from rheostat.spec.groups import GroupEntry, OptimizerSpec
+from rheostat.spec.section import Args, Name, Section
 
 
 class ModelSpec(Section):
@@ -53,48 +44,6 @@ class DataSpec(Section):
         "every run), or `test` for the set's own test split; by default what the set says",
     )
     args: Args = Field(default_factory=dict, description="keyword arguments of the data set")
-
-
-class OptimizerSpec(Section):
-    """Who applies the gradients."""
-
-    name: str = Field(default="AdamW", description="a class of torch.optim, or module:Class")
-    lr: float | None = Field(
-        default=None, gt=0, description="the LR that the schedule moves; the class's own by default"
-    )
-    args: Args = Field(default_factory=dict, description="its other keyword arguments")
-
-    @field_validator("args")
-    @classmethod
-    def _lr_has_its_own_key(cls, args: Args) -> Args:
-        if "lr" in args:
-            raise ValueError("the LR has a key of its own, optimizer.lr")
-        return args
-
-
-class GroupSpec(Section):
-    """A param group: the parameters whose name the regular expression finds.
-
-    Rules are tried in order and the first that matches takes the parameter; what none takes is the
-    group `default`.
-    """
-
-    name: Name
-    match: str = Field(description="regular expression, searched in the parameter's name")
-    lr: float | None = Field(default=None, gt=0, description="an LR of its own")
-    lr_scale: float = Field(default=1.0, gt=0, description="or a multiple of the schedule's")
-    args: Args = Field(
-        default_factory=dict, description="optimizer arguments of this group, e.g. weight_decay"
-    )
-
-    @field_validator("match")
-    @classmethod
-    def _match_compiles(cls, match: str) -> str:
-        try:
-            re.compile(match)
-        except re.error as error:
-            raise ValueError(f"not a regular expression: {error}") from error
-        return match
 
 
 class ScheduleSpec(Section):
@@ -231,7 +180,7 @@ class Spec(Section):
     model: ModelSpec = Field(default_factory=ModelSpec)
     data: DataSpec = Field(default_factory=DataSpec)
     optimizer: OptimizerSpec = Field(default_factory=OptimizerSpec)
-    groups: tuple[GroupSpec, ...] = ()
+    groups: tuple[GroupEntry, ...] = ()
     schedule: ScheduleSpec = Field(default_factory=ScheduleSpec)
     policies: tuple[PolicySpec, ...] = ()
     guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)

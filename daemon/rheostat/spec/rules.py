@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from rheostat.errors import Violation
-from rheostat.spec.wording import written
+from rheostat.spec.groups import PRESETS
+from rheostat.spec.wording import did_you_mean, written
 
 DEFAULT_GROUP = "default"
 """Name of the group of all parameters that no rule matches."""
@@ -35,16 +36,46 @@ def _length(train: Any) -> Iterator[Violation]:
 def _groups(groups: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violation]:
     names: list[Any] = []
     for index, group in groups:
-        name = group.get("name")
-        if name == DEFAULT_GROUP:
-            expected = "another name; this is the group of what no rule matches"
-            yield Violation(f"groups[{index}].name", DEFAULT_GROUP, expected)
-        elif isinstance(name, str) and name in names:
-            yield Violation(f"groups[{index}].name", name, "a name that no other group has")
-        names.append(name)
+        path = f"groups[{index}]"
+        if "preset" in group and group["preset"] not in PRESETS:
+            preset = str(group["preset"])
+            expected = f"unknown preset, {did_you_mean(preset, PRESETS)}"
+            yield Violation(f"{path}.preset", written(group["preset"]), expected)
+        tiers = _mappings(group.get("tiers"))
+        named = [(path, group), *((f"{path}.tiers[{one}]", tier) for one, tier in tiers)]
+        for where, one in named:
+            yield from _group_name(f"{where}.name", one.get("name"), names)
+        yield from _descending_tiers(path, tiers)
         if group.get("lr") is not None and group.get("lr_scale", 1) != 1:
             value = written(group["lr_scale"])
-            yield Violation(f"groups[{index}].lr_scale", value, "either lr or lr_scale, not both")
+            yield Violation(f"{path}.lr_scale", value, "either lr or lr_scale, not both")
+        optimizer = group.get("optimizer")
+        own = optimizer.get("lr") if isinstance(optimizer, Mapping) else None
+        if group.get("lr") is not None and own is not None:
+            expected = "either the group's lr or its optimizer's, not both"
+            yield Violation(f"{path}.optimizer.lr", written(own), expected)
+
+
+def _group_name(path: str, name: Any, names: list[Any]) -> Iterator[Violation]:
+    """Yield what is wrong with a name, and add it to those that are taken."""
+    if name == DEFAULT_GROUP:
+        expected = "another name; this is the group of what no rule matches"
+        yield Violation(path, DEFAULT_GROUP, expected)
+    elif isinstance(name, str) and name in names:
+        yield Violation(path, name, "a name that no other group has")
+    names.append(name)
+
+
+def _descending_tiers(path: str, tiers: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violation]:
+    before: float = -1
+    for index, tier in tiers:
+        first = tier.get("first_layer")
+        if not _is_number(first):
+            continue
+        if first <= before:
+            expected = f"more than the tier before, whose first layer is {before}"
+            yield Violation(f"{path}.tiers[{index}].first_layer", written(first), expected)
+        before = first
 
 
 def _policies(policies: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violation]:

@@ -6,12 +6,23 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.building import POLICY, SCHEDULE, PluginKind, build_policy, build_schedule
+from rheostat.spec.groups import (
+    ENTRIES,
+    GROUP_ENTRY,
+    GroupEntry,
+    GroupSpec,
+    HeadPreset,
+    MuonPreset,
+    OptimizerSpec,
+)
 from rheostat.spec.loading import read_document
-from rheostat.spec.models import GroupSpec, OptimizerSpec, PolicySpec, ScheduleSpec, Section, Spec
+from rheostat.spec.models import PolicySpec, ScheduleSpec, Spec
 from rheostat.spec.rules import broken_rules
+from rheostat.spec.section import Section
 from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
 from rheostat_policies import ScheduleRun
 
@@ -19,6 +30,8 @@ S = TypeVar("S", bound=Section)
 
 _UNKNOWN_STEPS = 2**63
 """Stands for the length of a run counted in epochs: no bound relative to it can be broken."""
+_TOLD_ELSEWHERE = {"extra_forbidden", "union_tag_invalid"}
+"""Errors of pydantic's with words of their own: unknown keys here, unknown presets in `rules`."""
 
 
 def load(text: str, origin: str = "spec") -> Spec:
@@ -54,22 +67,41 @@ def parse(
     except ValidationError as failure:
         errors = failure.errors(include_url=False)
         unknown = [error for error in errors if error["type"] == "extra_forbidden"]
-        known = [error for error in errors if error["type"] != "extra_forbidden"]
+        known = [error for error in errors if error["type"] not in _TOLD_ELSEWHERE]
         violations += [_unknown_key(error["loc"], error["input"]) for error in unknown]
-        violations += violations_of(known, document)
+        violations += violations_of(map(_as_written, known), document)
     violations += _schedule_violations(document, import_plugins)
     violations += _policy_violations(document, import_plugins)
     return (None if violations else spec), violations
 
 
+def _as_written(error: ErrorDetails) -> ErrorDetails:
+    """Return the error at its place in the document, which does not name the kind of an entry."""
+    return {**error, "loc": _without_kind(error["loc"])}
+
+
+def _without_kind(loc: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    return (*loc[:2], *loc[3:]) if loc[0] == "groups" else loc
+
+
 def _unknown_key(loc: tuple[str | int, ...], value: Any) -> Violation:
-    section: Any = Spec
-    for part in loc[:-1]:
-        if isinstance(part, str):
-            annotation = section.model_fields[part].annotation
-            section = next(iter(get_args(annotation)), annotation)  # of a tuple, its items
+    section: type[Section] = Spec
+    inner = loc
+    if loc[0] == "groups":
+        section, inner = ENTRIES[str(loc[2])], loc[3:]
+    for part in inner[:-1]:
+        if part in section.model_fields:
+            section = _section_in(section.model_fields[str(part)].annotation) or section
     hint = did_you_mean(str(loc[-1]), section.model_fields)
-    return Violation(field_path(loc), written(value), f"unknown key, {hint}")
+    return Violation(field_path(_without_kind(loc)), written(value), f"unknown key, {hint}")
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the section that a field holds: by itself, in a list, by name, or maybe."""
+    for one in (annotation, *get_args(annotation)):
+        if isinstance(one, type) and issubclass(one, Section):
+            return one
+    return None
 
 
 def _schedule_violations(document: Mapping[str, Any], import_plugins: bool) -> Iterator[Violation]:
@@ -132,10 +164,18 @@ def _schedule_runs(document: Mapping[str, Any]) -> Iterator[ScheduleRun]:
     optimizer = _section(OptimizerSpec, document.get("optimizer", {}))
     lr = optimizer.lr if optimizer else None
     yield ScheduleRun(lr=math.inf if lr is None else lr, steps=steps, steps_per_epoch=steps)
-    for entry in _entries(document, "groups"):
-        group = _section(GroupSpec, entry)
-        if group is not None and group.lr is not None:
-            yield ScheduleRun(lr=group.lr, steps=steps, steps_per_epoch=steps, lr_is_own=True)
+    for value in _entries(document, "groups"):
+        entry = _group_entry(value)
+        for lr in _own_lrs(entry):
+            yield ScheduleRun(lr=lr, steps=steps, steps_per_epoch=steps, lr_is_own=True)
+
+
+def _own_lrs(entry: GroupEntry | None) -> Iterator[float]:
+    """Yield the LRs of the groups that an entry makes, where they are not the run's."""
+    if isinstance(entry, GroupSpec | HeadPreset) and entry.lr is not None:
+        yield entry.lr
+    elif isinstance(entry, GroupSpec | MuonPreset) and entry.optimizer is not None:
+        yield math.inf if entry.optimizer.lr is None else entry.optimizer.lr
 
 
 def _entries(document: Mapping[str, Any], key: str) -> list[Any]:
@@ -147,5 +187,12 @@ def _section(model: type[S], value: Any) -> S | None:
     """Return one section by itself, or None if it is not well-formed."""
     try:
         return model.model_validate_json(json.dumps(value), strict=True)
+    except ValidationError:
+        return None
+
+
+def _group_entry(value: Any) -> GroupEntry | None:
+    try:
+        return GROUP_ENTRY.validate_json(json.dumps(value), strict=True)
     except ValidationError:
         return None

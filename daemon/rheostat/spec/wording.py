@@ -8,7 +8,7 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from rheostat.errors import Violation
-from rheostat.spec.models import NAME_PATTERN
+from rheostat.spec.section import NAME_PATTERN
 
 _MAX_VALUE_LENGTH = 80
 _MAX_KNOWN = 40

@@ -1,7 +1,7 @@
 """An attached policy: asked at every boundary, contained when it misbehaves."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
@@ -45,6 +45,8 @@ class AttachedPolicy:
         """What the newest failure said; empty while there was none."""
         self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
         """Its present factor by group; replaced, never changed, since policies may keep it."""
+        self.observes: tuple[str, ...] = tuple(getattr(policy, "observes", ()))
+        """Costly fields of an `Observation` that it needs at every step."""
         self._policy = policy
         self._groups = tuple(group.name for group in run.groups)
 
@@ -53,6 +55,7 @@ class AttachedPolicy:
         measured: Measurement,
         learning_rate: Mapping[str, float],
         base: Mapping[str, float],
+        extras: Sequence[float | None] = (),
     ) -> Wish | None:
         """Return what the policy wants changed, None when nothing.
 
@@ -60,9 +63,10 @@ class AttachedPolicy:
             measured: the data of the last finished step.
             learning_rate: the LR that step used, by group.
             base: the schedule's LR in that step, by group.
+            extras: what policies `observe` beyond it, as an `Observation` ends.
         """
         try:
-            observation = Observation(*measured, learning_rate, base, self.factors)
+            observation = Observation(*measured, learning_rate, base, self.factors, *extras)
             action, state = self._policy.decide(self.state, observation)
             wish = None if action is KEEP else self._read(action)
         except Exception as error:  # a plug-in may raise anything; the run must not care

@@ -45,6 +45,8 @@ class Steering:
     ) -> None:
         self.groups = tuple(groups)
         self.policies = tuple(policies)
+        self.observes = frozenset(name for policy in policies for name in policy.observes)
+        """Costly fields of an `Observation` that some policy needs at every step."""
         self.step = -1
         """Index of the step whose LRs are decided; -1 before the first."""
         self.revision = 0
@@ -63,12 +65,15 @@ class Steering:
         self._is_bent = False
         self._touched_before: tuple[tuple[str, ...], ...] = ((),) * len(self.groups)
 
-    def advance(self, step: int, measured: Measurement | None) -> None:
+    def advance(
+        self, step: int, measured: Measurement | None, extras: Sequence[float | None] = ()
+    ) -> None:
         """Begin a step: move schedules and ramps, ask the policies, carry out what is due.
 
         Args:
             step: index of the optimizer step about to run.
             measured: the data of the step before; None when there is none.
+            extras: what policies `observe` beyond it, as an `Observation` ends.
         """
         self.step = step
         asks = measured is not None and bool(self.policies)
@@ -90,7 +95,7 @@ class Steering:
             self.learning_rates = next_rates
         if asks and measured is not None:
             for policy in self.policies:
-                if (wish := policy.ask(measured, used, base)) is not None:
+                if (wish := policy.ask(measured, used, base, extras)) is not None:
                     self._follow(policy, wish)
         if step >= self._next_expiry:
             self._expire()

@@ -26,7 +26,7 @@ from rheostat.trainer.models import build_model
 from rheostat.trainer.optimizers import (
     check_arguments,
     has_momentum,
-    lr_of,
+    lrs_of,
     make_optimizer,
     semantics_of,
 )
@@ -76,13 +76,10 @@ def build(spec: Spec, name: str) -> Parts:
     model = build_model(spec.model, data.description).to(device)
     use_threads(spec.train.threads, device, sum(p.numel() for p in model.parameters()))
     groups = make_groups(model, spec.groups)
-    check_arguments(
-        spec.optimizer,
-        [(f"groups[{index}].args", rule.args) for index, rule in enumerate(spec.groups)],
-    )
+    check_arguments(spec.optimizer, list(enumerate(spec.groups)))
     optimizer = make_optimizer(spec.optimizer, groups)
     steps = planned_steps(spec, batches.steps_per_epoch)
-    curves = make_curves(spec, groups, lr_of(spec.optimizer, optimizer), steps, batches)
+    curves = make_curves(spec, groups, lrs_of(groups, optimizer), steps, batches)
     if any(curve.momentum for curve in curves) and not has_momentum(optimizer):
         expected = f"false: {spec.optimizer.name} has no momentum to cycle"
         raise InvalidSpec([Violation("schedule.args.cycle_momentum", "true", expected)])
@@ -119,27 +116,27 @@ def planned_steps(spec: Spec, steps_per_epoch: int) -> int:
 
 
 def make_curves(
-    spec: Spec, groups: Sequence[ParamGroup], lr: float, steps: int, batches: Batches
+    spec: Spec, groups: Sequence[ParamGroup], lrs: Sequence[float], steps: int, batches: Batches
 ) -> tuple[Curve, ...]:
-    """Make each group's schedule; groups without an LR of their own share one."""
-    shared: Curve | None = None
+    """Make each group's schedule; groups that start from the same LR share one.
+
+    Args:
+        spec: the run's.
+        groups: its param groups.
+        lrs: the LR that each group's schedule starts from, before `lr_scale`.
+        steps: planned optimizer steps.
+        batches: what an epoch is.
+    """
+    made: dict[tuple[float, bool], Curve] = {}
     curves = []
-    for group in groups:
-        own = group.lr is not None
-        if own or shared is None:
-            curve = build_schedule(
-                spec.schedule,
-                ScheduleRun(
-                    lr=group.lr if group.lr is not None else lr,
-                    steps=steps,
-                    steps_per_epoch=batches.steps_per_epoch,
-                    lr_is_own=own,
-                ),
+    for group, lr in zip(groups, lrs, strict=True):
+        is_own = group.lr is not None or group.terms.optimizer is not None
+        if (lr, is_own) not in made:
+            run = ScheduleRun(
+                lr=lr, steps=steps, steps_per_epoch=batches.steps_per_epoch, lr_is_own=is_own
             )
-            shared = shared if own else curve
-        else:
-            curve = shared
-        curves.append(curve)
+            made[lr, is_own] = build_schedule(spec.schedule, run)
+        curves.append(made[lr, is_own])
     return tuple(curves)
 
 
@@ -175,8 +172,10 @@ def make_steering(
         Group(
             group.name,
             curve,
-            group.lr_scale,
-            guardrails_of(spec.guardrails.of(group.name), _scaled(curve, group.lr_scale), steps),
+            group.terms.lr_scale,
+            guardrails_of(
+                spec.guardrails.of(group.name), _scaled(curve, group.terms.lr_scale), steps
+            ),
             [policy.name for policy in policies],
         )
         for group, curve in zip(groups, curves, strict=True)

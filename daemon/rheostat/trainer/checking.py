@@ -7,7 +7,9 @@ import torch
 from pydantic import ValidationError
 
 from rheostat.errors import InvalidSpec, Violation
-from rheostat.spec.models import DataSpec, GroupSpec, ModelSpec, OptimizerSpec, Section, TrainSpec
+from rheostat.spec.groups import GROUP_ENTRY, GroupEntry, OptimizerSpec
+from rheostat.spec.models import DataSpec, ModelSpec, TrainSpec
+from rheostat.spec.section import Section
 from rheostat.trainer.data import load_data
 from rheostat.trainer.data.batches import make_batches
 from rheostat.trainer.devices import find_device
@@ -48,14 +50,13 @@ def check(document: Mapping[str, Any]) -> list[Violation]:
     model = None
     if model_spec is not None and data is not None:
         model = attempt(lambda: build_model(model_spec, data.description))
-    rules = list(_rules(document.get("groups")))
+    entries = list(_entries(document.get("groups")))
     optimizer = _section(OptimizerSpec, document.get("optimizer"))
     if optimizer is not None:
-        paths = [(f"groups[{index}].args", rule.args) for index, rule in rules]
-        cls = attempt(lambda: check_arguments(optimizer, paths))
+        cls = attempt(lambda: check_arguments(optimizer, entries))
         groups = None
-        if model is not None and len(rules) == len(document.get("groups") or ()):
-            groups = attempt(lambda: make_groups(model, [rule for _, rule in rules]))
+        if model is not None and len(entries) == len(document.get("groups") or ()):
+            groups = attempt(lambda: make_groups(model, [entry for _, entry in entries]))
         if cls is not None and groups is not None:
             attempt(lambda: make_optimizer(optimizer, groups))
     return violations
@@ -68,8 +69,9 @@ def _section(model: type[S], value: Any) -> S | None:
         return None
 
 
-def _rules(value: Any) -> Iterator[tuple[int, GroupSpec]]:
+def _entries(value: Any) -> Iterator[tuple[int, GroupEntry]]:
     for index, one in enumerate(value if isinstance(value, list) else ()):
-        rule = _section(GroupSpec, one)
-        if rule is not None:
-            yield index, rule
+        try:
+            yield index, GROUP_ENTRY.validate_python(one)
+        except ValidationError:
+            continue

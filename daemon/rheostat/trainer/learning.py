@@ -1,6 +1,7 @@
 """One optimizer step: forward, backward, a look at the loss, update."""
 
 import math
+from collections.abc import Collection
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from rheostat.spec.models import TrainSpec
+from rheostat.trainer.gradients import GradientWatch
 from rheostat.trainer.losses import LossFunction, LossReader
 from rheostat.trainer.shortcuts import step_of, zero_grad_of
 
@@ -36,6 +38,7 @@ class Learner:
         optimizer: torch.optim.Optimizer,
         train: TrainSpec,
         device: torch.device,
+        observes: Collection[str] = (),
     ) -> None:
         self.model = model
         self._forward = torch.compile(model) if train.compile else model
@@ -55,6 +58,9 @@ class Learner:
         self._needs_closure = isinstance(optimizer, torch.optim.LBFGS)
         # The common case has a path of its own: each Python frame costs a microsecond there.
         self._is_plain = train.precision == "float32" and train.accumulate == 1
+        wants_more = set(observes) - {"gradient_norm"}
+        self.watch = GradientWatch(self._parameters, observes) if wants_more else None
+        """What compares gradients; None while no policy wants to know."""
         self.gradient_norm: Tensor | None = None
         """Total norm of the gradients of the last step that measured it, before clipping; on the
         device."""
@@ -74,12 +80,16 @@ class Learner:
         if self._needs_closure:
             return self._learn_by_closure(step, inputs, targets)
         self._zero_grad()
+        if self.watch is not None:
+            self.watch.begin()
         if self._is_plain:
             loss = self._loss(self._forward(inputs), targets)
             self._reader.take(loss)
             loss.backward()  # type: ignore[no-untyped-call]
         else:
             self._backward(inputs, targets)
+        if self.watch is not None:
+            self.watch.finish()
         if measure_norm or self._clip is not None:
             self._look_at_gradients()
         value = self._finite(step)
@@ -97,6 +107,8 @@ class Learner:
                 loss = self._loss(self._forward(part), wanted) * (len(part) / len(inputs))
             loss.backward()  # type: ignore[no-untyped-call]
             total += loss.detach()
+            if self.watch is not None and self.watch.compares_parts:
+                self.watch.note_part(len(part), len(inputs))
         self._reader.take(total)
         return total
 

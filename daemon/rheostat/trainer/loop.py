@@ -55,10 +55,18 @@ class Loop:
         self._actuator = Actuator(parts.optimizer)
         self._recorder = Recorder([group.name for group in parts.groups])
         train = parts.spec.train
-        self._learner = Learner(parts.model, parts.loss, parts.optimizer, train, parts.device)
+        self._learner = Learner(
+            parts.model,
+            parts.loss,
+            parts.optimizer,
+            train,
+            parts.device,
+            parts.steering.observes,
+        )
         self._validation = parts.validation
         self._batch_size = parts.spec.data.batch_size
-        self._norm_every = train.gradient_norm_every
+        wants_norm = "gradient_norm" in parts.steering.observes
+        self._norm_every = 1 if wants_norm else train.gradient_norm_every
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
         self._moves_momentum = any(curve.momentum for curve in parts.curves)
         self._momenta: Sequence[float | None] = [None] * len(parts.groups)
@@ -119,7 +127,9 @@ class Loop:
 
     def _steer(self) -> None:
         """Decide and write the LRs of the step about to run."""
-        self._steering.advance(self.step, self._measurement())
+        watch = self._learner.watch
+        extras = () if watch is None else watch.measured
+        self._steering.advance(self.step, self._measurement(), extras)
         self._obey(self._link.receive())
         while self._is_paused and not self.is_stopped:
             self._obey(self._link.receive(PAUSED_POLL_SECONDS))

@@ -1,21 +1,26 @@
-"""The optimizer a spec names, made over its param groups."""
+"""The optimizer a spec names, made over its param groups; where it names several, all as one."""
 
 import importlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 import torch
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 
 from rheostat.errors import InvalidSpec, Violation
-from rheostat.spec.models import OptimizerSpec
+from rheostat.spec.groups import GroupEntry, GroupSpec, HeadPreset, MuonPreset, OptimizerSpec
 from rheostat.trainer.groups import ParamGroup
+from rheostat.trainer.split import SplitOptimizer
 
 
-def find_optimizer(spec: OptimizerSpec) -> type[Optimizer]:
+def find_optimizer(spec: OptimizerSpec, path: str = "optimizer") -> type[Optimizer]:
     """Return the class: one of `torch.optim`, or `module:Class`.
+
+    Args:
+        spec: what names it.
+        path: where that stands in the run's spec, for errors.
 
     Raises:
         InvalidSpec: if there is none, with the closest names.
@@ -26,68 +31,125 @@ def find_optimizer(spec: OptimizerSpec) -> type[Optimizer]:
             found = getattr(importlib.import_module(module_name), attribute)
         except (ImportError, AttributeError) as error:
             expected = f"an importable class ({error})"
-            raise _violation("optimizer.name", spec.name, expected) from None
+            raise _violation(f"{path}.name", spec.name, expected) from None
     else:
         found = getattr(torch.optim, spec.name, None)
     if not (isinstance(found, type) and issubclass(found, Optimizer)) or found is Optimizer:
         close = get_close_matches(spec.name, _torch_optimizers(), n=1)
         hint = f"; did you mean {close[0]}?" if close else ""
         expected = f"a class of torch.optim or module:Class{hint}"
-        raise _violation("optimizer.name", spec.name, expected)
+        raise _violation(f"{path}.name", spec.name, expected)
     return found
 
 
 def check_arguments(
-    spec: OptimizerSpec, groups: Sequence[tuple[str, dict[str, Any]]]
+    spec: OptimizerSpec, entries: Sequence[tuple[int, GroupEntry]]
 ) -> type[Optimizer]:
-    """Return the class, unless it is given arguments that its signature does not have.
+    """Return the run's class, unless some optimizer is given arguments that it does not have.
 
     Args:
-        spec: the optimizer, with its arguments.
-        groups: field path and arguments of each group that has some of its own.
+        spec: the run's optimizer.
+        entries: the spec's `groups`, each with its index.
 
     Raises:
-        InvalidSpec: with every unknown argument.
+        InvalidSpec: with every unknown name and argument.
     """
-    cls = find_optimizer(spec)
-    known = _keywords(cls)
-    if known is None:
-        return cls
-    violations = []
-    for path, args in [("optimizer.args", spec.args), *groups]:
-        for name, value in args.items():
-            if name not in known:
-                close = get_close_matches(name, known, n=1)
-                hint = f"; did you mean {close[0]}?" if close else ""
-                expected = f"one of {spec.name}'s arguments ({', '.join(known)}){hint}"
-                violations.append(Violation(f"{path}.{name}", repr(value), expected))
+    violations: list[Violation] = []
+    for path, optimizer, args_path, args in _arguments(spec, entries):
+        try:
+            cls = find_optimizer(optimizer, path)
+        except InvalidSpec as error:
+            violations += [one for one in error.violations if one not in violations]
+        else:
+            violations += _unknown_arguments(cls, args_path, args)
     if violations:
         raise InvalidSpec(violations)
-    return cls
+    return find_optimizer(spec)
+
+
+def _arguments(
+    spec: OptimizerSpec, entries: Sequence[tuple[int, GroupEntry]]
+) -> Iterator[tuple[str, OptimizerSpec, str, Mapping[str, Any]]]:
+    """Yield each mapping of arguments: path and optimizer it is for, its own path, and itself."""
+    yield "optimizer", spec, "optimizer.args", spec.args
+    for index, entry in entries:
+        path = f"groups[{index}]"
+        if isinstance(entry, GroupSpec) and entry.optimizer is not None:
+            own, own_path = entry.optimizer, f"{path}.optimizer"
+            yield own_path, own, f"{own_path}.args", own.args
+            yield own_path, own, f"{path}.args", entry.args
+        elif isinstance(entry, GroupSpec | HeadPreset):
+            yield "optimizer", spec, f"{path}.args", entry.args
+        elif isinstance(entry, MuonPreset):
+            yield path, entry.optimizer, f"{path}.args", entry.args
 
 
 def make_optimizer(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimizer:
     """Make the optimizer with one torch param group per group, in order.
 
+    Groups that have the same optimizer share it; where there are several, they step as one.
+
     Raises:
-        InvalidSpec: if the class refuses its arguments, in its own words.
+        InvalidSpec: if a class refuses its arguments, in its own words; if a preset gives a group
+            an argument that its optimizer does not have; or if LBFGS is one of several.
     """
-    cls = find_optimizer(spec)
+    kinds: list[OptimizerSpec] = []
+    for group in groups:
+        kind = group.terms.optimizer or spec
+        if kind not in kinds:
+            kinds.append(kind)
+    parts = []
+    carriers: dict[str, dict[str, Any]] = {}
+    for kind in kinds:
+        own = [group for group in groups if (group.terms.optimizer or spec) == kind]
+        part = _make_part(kind, own)
+        parts.append(part)
+        carriers.update(zip((group.name for group in own), part.param_groups, strict=True))
+        if len(kinds) > 1 and isinstance(part, LBFGS):
+            path = own[0].terms.optimizer_path
+            expected = "an optimizer that can step beside others; this one runs the model itself"
+            raise _violation(f"{path}.name", kind.name, expected)
+    if len(parts) == 1:
+        return parts[0]
+    return SplitOptimizer(parts, [carriers[group.name] for group in groups])
+
+
+def _make_part(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimizer:
+    path = groups[0].terms.optimizer_path
+    cls = find_optimizer(spec, path)
+    violations = [
+        violation
+        for group in groups
+        for violation in _unknown_arguments(cls, f"group {group.name}, args", group.terms.args)
+    ]
+    if violations:
+        raise InvalidSpec(violations)
     args = dict(spec.args) if spec.lr is None else {**spec.args, "lr": spec.lr}
     torch_groups = [
-        {"params": [parameter for _, parameter in group.parameters], **group.args}
+        {"params": [parameter for _, parameter in group.parameters], **group.terms.args}
         for group in groups
     ]
     try:
         return cls(torch_groups, **args)
     except (ValueError, TypeError, RuntimeError, AssertionError) as error:
         expected = f"what {spec.name} takes: {error}"
-        raise _violation("optimizer.args", repr(args), expected) from error
+        raise _violation(f"{path}.args", repr(args), expected) from error
 
 
-def lr_of(spec: OptimizerSpec, optimizer: Optimizer) -> float:
-    """Return the LR that schedules start from: the spec's, else the class's own default."""
-    return spec.lr if spec.lr is not None else float(optimizer.param_groups[0]["lr"])
+def lrs_of(groups: Sequence[ParamGroup], optimizer: Optimizer) -> list[float]:
+    """Return the LR that each group's schedule starts from, before `lr_scale`.
+
+    It is the group's own, else that of its optimizer: the spec's, or the class's own default.
+    """
+    return [
+        group.lr if group.lr is not None else float(carrier["lr"])
+        for group, carrier in zip(groups, optimizer.param_groups, strict=True)
+    ]
+
+
+def parts_of(optimizer: Optimizer) -> tuple[Optimizer, ...]:
+    """Return the optimizers that step as one, or the one."""
+    return optimizer.parts if isinstance(optimizer, SplitOptimizer) else (optimizer,)
 
 
 def semantics_of(optimizer: Optimizer) -> tuple[str, ...]:
@@ -96,13 +158,26 @@ def semantics_of(optimizer: Optimizer) -> tuple[str, ...]:
         "ASGD": "ASGD steps with a cached eta: an LR change acts one step late and not fully",
         "Rprop": "Rprop uses the LR only for its first step size: later LR changes do nothing",
     }
-    note = notes.get(type(optimizer).__name__)
-    return () if note is None else (note,)
+    names = dict.fromkeys(type(part).__name__ for part in parts_of(optimizer))
+    return tuple(notes[name] for name in names if name in notes)
 
 
 def has_momentum(optimizer: Optimizer) -> bool:
     """Whether a schedule can move a momentum (`momentum` or the first of `betas`)."""
     return all("momentum" in group or "betas" in group for group in optimizer.param_groups)
+
+
+def _unknown_arguments(
+    cls: type[Optimizer], path: str, args: Mapping[str, Any]
+) -> Iterator[Violation]:
+    """Yield a violation for each argument that a class does not have."""
+    known = _keywords(cls)
+    for name, value in args.items():
+        if known is not None and name not in known:
+            close = get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            expected = f"one of {cls.__name__}'s arguments ({', '.join(known)}){hint}"
+            yield Violation(f"{path}.{name}", repr(value), expected)
 
 
 def _keywords(cls: type[Optimizer]) -> list[str] | None:

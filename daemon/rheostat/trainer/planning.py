@@ -8,6 +8,7 @@ from typing import Any
 from rheostat.runs.records import GroupDescription
 from rheostat.spec.models import BoundsSpec, Spec
 from rheostat.trainer.building import build
+from rheostat.trainer.optimizers import parts_of
 from rheostat_policies import Curve
 
 
@@ -22,6 +23,7 @@ class Plan:
     curves: Mapping[str, Curve]
     """Base LR by group, `lr_scale` included."""
     optimizer: str
+    """Its class, or the classes that step as one, in a few words."""
     device: str
     data: str
     """What it trains on, in a few words."""
@@ -51,7 +53,7 @@ def plan(spec: Spec) -> Plan:
             group.name: Curve(learning_rate=group.base_at, momentum=group.curve.momentum)
             for group in steered
         },
-        optimizer=type(parts.optimizer).__name__,
+        optimizer=" and ".join(type(part).__name__ for part in parts_of(parts.optimizer)),
         device=str(parts.device),
         data=f"{spec.data.name}: {described.train_samples} to train on, "
         f"{described.validation_samples} to validate",

@@ -1,5 +1,6 @@
 """Cut the LR when the loss jumps, wait, and come back: what operators do by hand at 3 a.m."""
 
+import math
 from typing import Any
 
 from rheostat_policies.api import KEEP, Action, Observation, RunInfo
@@ -17,7 +18,7 @@ class LossSpike:
     `ramp_steps`. One more spike on the way back cuts again, from where the factor is then, down to
     `floor`; those during the hold only prolong it. Spikes do not enter the average, so one bad
     batch cannot raise the bar for the next; a loss that stays high for a whole hold is the new
-    normal and restarts the average.
+    normal and restarts the average. NaN and infinity are spikes too, and never enter the average.
 
     This is the manual practice of PaLM (arXiv 2204.02311, section 5.1) and of the OPT-175B logbook
     as a rule. Not for losses that pass through zero or are noisy by nature (RL returns, very small
@@ -85,13 +86,11 @@ class LossSpike:
                 return self._cut(state, observation, ema / weight)
             ema, weight, seen = 0.0, 0.0, 0  # high for a whole hold: the new normal
 
-        state = {
-            "ema": self.decay * ema + (1 - self.decay) * loss,
-            "weight": self.decay * weight + (1 - self.decay),
-            "seen": seen + 1,
-            "spiking": 0,
-            "back_at": back_at,
-        }
+        if math.isfinite(loss):
+            ema = self.decay * ema + (1 - self.decay) * loss
+            weight = self.decay * weight + (1 - self.decay)
+            seen += 1
+        state = {"ema": ema, "weight": weight, "seen": seen, "spiking": 0, "back_at": back_at}
         if back_at is not None and observation.step >= back_at:
             return self._return(state)
         return KEEP, state

@@ -15,6 +15,8 @@ class ScheduleRun:
     """Planned number of optimizer steps."""
     steps_per_epoch: int
     """Optimizer steps in one pass over the training data."""
+    batch_size: int = 1
+    """Samples that one optimizer step learns from, over all processes and accumulated batches."""
     lr_is_own: bool = False
     """Whether `lr` is the group's own, so that a schedule which states its own peak must refuse."""
 
