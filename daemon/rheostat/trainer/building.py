@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -83,6 +83,7 @@ def build(spec: Spec, name: str) -> Parts:
     if any(curve.momentum for curve in curves) and not has_momentum(optimizer):
         expected = f"false: {spec.optimizer.name} has no momentum to cycle"
         raise InvalidSpec([Violation("schedule.args.cycle_momentum", "true", expected)])
+    steering = make_steering(spec, name, groups, curves, steps)
     return Parts(
         spec=spec,
         device=device,
@@ -94,9 +95,9 @@ def build(spec: Spec, name: str) -> Parts:
         groups=groups,
         optimizer=optimizer,
         curves=curves,
-        steering=make_steering(spec, name, groups, curves, steps),
+        steering=steering,
         steps=steps,
-        warnings=semantics_of(optimizer),
+        warnings=(*semantics_of(optimizer), *_blind_policies(spec, steering)),
     )
 
 
@@ -181,6 +182,16 @@ def make_steering(
         for group, curve in zip(groups, curves, strict=True)
     ]
     return Steering(steered, policies, time.time, spec.guardrails.max_changes_per_minute)
+
+
+def _blind_policies(spec: Spec, steering: Steering) -> Iterator[str]:
+    """Name the policies that will never see what they look for."""
+    for policy in steering.policies:
+        if spec.train.accumulate == 1 and "gradient_noise" in policy.observes:
+            yield (
+                f"policy {policy.name} compares micro-batches and there are none: "
+                "set train.accumulate to 2 or more, or it never acts"
+            )
 
 
 def _scaled(curve: Curve, scale: float) -> Callable[[int], float]:

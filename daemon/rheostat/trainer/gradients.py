@@ -12,11 +12,11 @@ MEASURABLE = ("gradient_norm", "gradient_alignment", "gradient_signal", "gradien
 class GradientWatch:
     """Compares each step's gradient with the one before, and with those of its own micro-batches.
 
-    With the squared norms S of the gradient G over B samples, and s, the mean over micro-batches of
-    b samples, McCandlish et al. (arXiv 1812.06162, appendix A.1) give unbiased estimates:
+    With the squared norm S of the gradient over B samples, and the mean s of those of micro-batches
+    of b samples each, McCandlish et al. (arXiv 1812.06162, appendix A.1) give unbiased estimates:
 
-        signal = |G_true|^2        = (B S - b s) / (B - b)
-        noise  = tr(Sigma) / B     = (s - S) / (1 / b - 1 / B) / B
+        noise  = tr(Sigma) / B = (s - S) / (mean(1 / b) - 1 / B) / B
+        signal = |G_true|^2    = S - noise
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], observes: Collection[str]) -> None:
@@ -62,11 +62,11 @@ class GradientWatch:
         if len(self._parts) < 2:
             return None, None
         total = sum(samples for samples, _ in self._parts)
-        part = total / len(self._parts)
+        inverse = sum(1 / samples for samples, _ in self._parts) / len(self._parts)
         small = float(torch.stack([norm for _, norm in self._parts]).mean())
         big = float(_squared_norm(gradients))
-        signal = (total * big - part * small) / (total - part)
-        return signal, (small - big) / (1 / part - 1 / total) / total
+        noise = (small - big) / (inverse - 1 / total) / total
+        return big - noise, noise
 
     def _gradients(self) -> list[Tensor]:
         return [
