@@ -105,16 +105,17 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 @given(data=st.data())
-@settings(max_examples=30)
+@settings(max_examples=25)
 def test_the_lr_is_optaxs_at_every_step(
     assert_same_lr: Any, name: str, data: st.DataObject
 ) -> None:
     args = data.draw(st.fixed_dictionaries(CASES[name]))
     with jax.enable_x64(True):
         theirs = getattr(optax, name)(**args)
-        expected = jax.vmap(theirs)(jax.numpy.arange(100, dtype=float)).tolist()
+        # One by one: over an array XLA multiplies by 1 / steps, and 49 * (1 / 49) is below 1.
+        expected = [float(theirs(float(step))) for step in range(70)]
 
-    run = ScheduleRun(lr=1.0, steps=100, steps_per_epoch=10)
+    run = ScheduleRun(lr=1.0, steps=70, steps_per_epoch=10)
     curve = SCHEDULES[f"optax.{name}"](run, **args)
 
     assert_same_lr(curve, expected, max(1.0, *expected))

@@ -9,7 +9,7 @@ import msgspec
 import structlog
 
 import rheostat.errors
-from rheostat.errors import InvalidRequest, RheostatError, Violation
+from rheostat.errors import InvalidRequest, RheostatError, StorageFailed, Violation
 from rheostat.runs.link import LinkServer
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import (
@@ -25,7 +25,7 @@ from rheostat.runs.messages import (
     Telemetry,
     ToDaemon,
 )
-from rheostat.runs.records import Failure, Phase
+from rheostat.runs.records import Failure, Phase, Snapshot
 from rheostat.runs.rows import follows, merge
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -33,6 +33,9 @@ from rheostat.runs.supervisor import Supervisor
 SAVE_ROWS_SECONDS = 1.0
 """Time between two writes of step rows: one disk sync a second, however fast the steps."""
 _LAST_WORDS_SECONDS = 10.0
+
+MAX_UNSAVED_BATCHES = 10_000
+"""Batches of rows kept in memory while the disk takes none: some minutes."""
 
 log = structlog.get_logger()
 
@@ -131,7 +134,13 @@ class Lifecycle:
                 ),
                 len(rows),
             )
-            await self._stored(self._store.append_rows, run.view.name, merge(rows[:count]))
+            try:
+                await self._stored(self._store.append_rows, run.view.name, merge(rows[:count]))
+            except StorageFailed as error:
+                # A full disk may have room again in a second; memory is not endless meanwhile.
+                run.unsaved_rows = [*rows, *run.unsaved_rows][-MAX_UNSAVED_BATCHES:]
+                log.error("rows.not_saved", run=run.view.name, why=str(error))
+                return
             rows = rows[count:]
 
     def _start_next(self) -> None:
@@ -153,7 +162,7 @@ class Lifecycle:
             code = await self._supervisor.wait(name)
             await self._link.is_drained(name, _LAST_WORDS_SECONDS)
             if not run.is_ended_by_trainer:
-                failure = self._supervisor.post_mortem(name, code)
+                failure = run.broken or self._supervisor.post_mortem(name, code)
                 await self._end(run, Phase.FAILED, failure=failure)
         except Exception as error:
             log.exception("run.lost", run=name)
@@ -168,6 +177,7 @@ class Lifecycle:
                 if message.rows is not None:
                     run.durations.observe_many(message.rows.duration)
                     run.unsaved_rows.append(message.rows)
+                self._warn_of_policies(run, message.snapshot)
                 run.see(message.snapshot)
             case Decided():
                 await self._write_down(run, message)
@@ -200,7 +210,13 @@ class Lifecycle:
     async def _write_down(self, run: LiveRun, decided: Decided) -> None:
         """Make decisions durable; only then do watchers and whoever asked hear of them."""
         name = run.view.name
-        await self._stored(self._store.append_decisions, name, decided.decisions)
+        try:
+            await self._stored(self._store.append_decisions, name, decided.decisions)
+        except StorageFailed as error:
+            # A change nobody can account for must not go on acting: the cut link ends the trainer.
+            text = f"the run was stopped because its history cannot be written: {error}"
+            run.broken = Failure(message=text)
+            raise
         for one in decided.decisions:
             run.changes[one.source] = run.changes.get(one.source, 0) + 1
             log.info(
@@ -217,9 +233,22 @@ class Lifecycle:
             )
         run.update(revision=decided.decisions[-1].revision)
 
+    def _warn_of_policies(self, run: LiveRun, snapshot: Snapshot) -> None:
+        """Log what a policy failed with, once per new text."""
+        known = run.view.snapshot.policy_failures if run.view.snapshot else {}
+        for policy, text in snapshot.policy_failures.items():
+            if known.get(policy) != text:
+                log.warning("policy.failed", run=run.view.name, policy=policy, why=text)
+
     async def _end(self, run: LiveRun, phase: Phase, **fields: object) -> None:
+        """Take a run to its final phase, in everybody's eyes even where the disk takes nothing."""
         await self.save_rows(run)
-        await self._save(run, phase=phase, finished_at=self._clock(), pid=None, **fields)
+        fields |= {"phase": phase, "finished_at": self._clock(), "pid": None}
+        try:
+            await self._save(run, **fields)
+        except StorageFailed as error:
+            log.error("run.not_saved", run=run.view.name, why=str(error))
+            run.update(**fields)
         run.end_pending()
         failure = run.view.failure
         log.info(
@@ -237,8 +266,14 @@ class Lifecycle:
             for run in list(self.runs.values()):
                 if run.unsaved_rows:
                     await self.save_rows(run)
-                    # So that the next daemon knows where a run stood that dies with this one.
-                    await self._stored(self._store.save_snapshot, run.view.name, run.view.snapshot)
+                    await self._save_snapshot(run)
+
+    async def _save_snapshot(self, run: LiveRun) -> None:
+        """Let the next daemon know where a run stood that dies with this one."""
+        try:
+            await self._stored(self._store.save_snapshot, run.view.name, run.view.snapshot)
+        except StorageFailed as error:
+            log.error("snapshot.not_saved", run=run.view.name, why=str(error))
 
 
 def _error(refused: Refused) -> RheostatError:

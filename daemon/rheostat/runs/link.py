@@ -10,6 +10,7 @@ from pathlib import Path
 
 import structlog
 
+from rheostat.errors import StorageFailed
 from rheostat.runs.frames import encode, to_daemon
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import Hello, ToDaemon
@@ -79,6 +80,8 @@ class LinkServer:
                     return
         except (ConnectionError, TimeoutError):
             return
+        except StorageFailed as error:
+            log.error("link.cut", run=run.view.name if run else "", why=str(error))
         finally:
             if run is not None:
                 run.disconnect()

@@ -11,7 +11,7 @@ import msgspec
 from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.messages import ChangeCommand, Message
-from rheostat.runs.records import Phase, RunView, Snapshot, StepRows
+from rheostat.runs.records import Failure, Phase, RunView, Snapshot, StepRows
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
 
@@ -46,6 +46,8 @@ class LiveRun:
         self.unsaved_rows: list[StepRows] = []
         self.is_ended_by_trainer = False
         """Whether the trainer said how the run ended."""
+        self.broken: Failure | None = None
+        """Why the daemon itself ended the run; None where it did not."""
         self._send: Callable[[Message], None] | None = None
         self._outbox: list[Message] = []
         self._pending: dict[int, PendingChange] = {}

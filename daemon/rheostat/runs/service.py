@@ -25,6 +25,7 @@ from rheostat.runs.records import (
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.validation import load
+from rheostat.steering.inbox import stale
 from rheostat.steering.records import Change, Decision, DecisionRecord
 from rheostat.steering.requests import check
 
@@ -250,6 +251,9 @@ class RunService:
             return ChangeResult(decision=known, request_id=request_id)
         steerable = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
         live = await self._living(run, *steerable, to="have its LR changed")
+        if change.expected_revision is not None and change.expected_revision < live.view.revision:
+            # Revisions only grow, so this can be told without asking the trainer.
+            raise stale(live.view.revision, change.expected_revision)
         pending = live.ask(change)
         decision: Decision | None = None
         if wait or change.dry_run:

@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -20,7 +21,7 @@ from rheostat.spec.groups import (
     OptimizerSpec,
 )
 from rheostat.spec.loading import read_document
-from rheostat.spec.models import PolicySpec, ScheduleSpec, Spec
+from rheostat.spec.models import DataSpec, PolicySpec, ScheduleSpec, Spec
 from rheostat.spec.rules import broken_rules
 from rheostat.spec.section import Section
 from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
@@ -155,7 +156,8 @@ def _plugin_violations(
 def _schedule_runs(document: Mapping[str, Any]) -> Iterator[ScheduleRun]:
     """Yield what the schedule will be made for, as far as the document tells.
 
-    What it does not tell is as large as can be, so that no bound relative to it is broken.
+    What it does not tell is such that no bound relative to it is broken: the run is as long as can
+    be, an epoch as short. The trainer looks again when it has counted.
     """
     train = document.get("train")
     steps = train.get("steps") if isinstance(train, Mapping) else None
@@ -163,11 +165,16 @@ def _schedule_runs(document: Mapping[str, Any]) -> Iterator[ScheduleRun]:
         steps = _UNKNOWN_STEPS
     optimizer = _section(OptimizerSpec, document.get("optimizer", {}))
     lr = optimizer.lr if optimizer else None
-    yield ScheduleRun(lr=math.inf if lr is None else lr, steps=steps, steps_per_epoch=steps)
+    data = _section(DataSpec, document.get("data", {}))
+    size = data.batch_size if data else _UNKNOWN_STEPS
+    run = ScheduleRun(
+        lr=math.inf if lr is None else lr, steps=steps, steps_per_epoch=1, batch_size=size
+    )
+    yield run
     for value in _entries(document, "groups"):
         entry = _group_entry(value)
         for lr in _own_lrs(entry):
-            yield ScheduleRun(lr=lr, steps=steps, steps_per_epoch=steps, lr_is_own=True)
+            yield replace(run, lr=lr, lr_is_own=True)
 
 
 def _own_lrs(entry: GroupEntry | None) -> Iterator[float]:

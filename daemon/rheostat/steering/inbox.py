@@ -30,10 +30,7 @@ class Inbox:
         check(change, self._names)
         expected = change.expected_revision
         if expected is not None and expected != revision:
-            raise RevisionConflict(
-                f"the run is at revision {revision}, not {expected}: somebody changed it "
-                "since you looked; look again and decide anew"
-            )
+            raise stale(revision, expected)
         if len(self._waiting) >= MAX_PENDING_CHANGES:
             raise ResourceExhausted(f"{MAX_PENDING_CHANGES} changes wait for their step already")
 
@@ -71,3 +68,11 @@ class Inbox:
     def note(self, now: float) -> None:
         """Count a change that was made."""
         self._pace.note(now)
+
+
+def stale(revision: int, expected: int) -> RevisionConflict:
+    """Return the error for a change that was asked for on old knowledge."""
+    return RevisionConflict(
+        f"the run is at revision {revision}, not {expected}: somebody changed it "
+        "since you looked; look again and decide anew"
+    )

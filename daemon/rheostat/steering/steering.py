@@ -231,18 +231,18 @@ class Steering:
         """Notice that guardrails bend the LRs otherwise than at the step before."""
         touched = tuple(group.touched for group in self.groups)
         if touched != self._touched_before and not self._decisions:
-            self._record_guardrails(touched)
+            self._record_guardrails()
         self._touched_before = touched
         self._is_bent = any(touched)
 
-    def _record_guardrails(self, touched: tuple[tuple[str, ...], ...]) -> None:
+    def _record_guardrails(self) -> None:
         """Record that a guardrail began or ceased to bend an LR that nobody else changed."""
         changed = [
             group
             for group, before in zip(self.groups, self._touched_before, strict=True)
             if group.touched != before
         ]
-        acting = sorted({rule for rules in touched for rule in rules})
+        acting = sorted({rule for group in changed for rule in group.touched})
         reason = f"bent by {', '.join(acting)}" if acting else "no guardrail binds any more"
         self._decide(changed, "guardrail", reason=reason)
 

@@ -46,6 +46,7 @@ def main(run: str, folder: Path) -> int:
 def _train(run: str, folder: Path, link: Link) -> Message:
     # torch takes seconds to import: say hello first.
     from rheostat.trainer.building import build
+    from rheostat.trainer.learning import NonFiniteLoss
     from rheostat.trainer.loop import Loop
     from rheostat.trainer.ranks import Alone
     from rheostat.trainer.weights import save_weights
@@ -63,6 +64,10 @@ def _train(run: str, folder: Path, link: Link) -> Message:
     loop = Loop(parts, link, Alone())
     try:
         result = loop.run()
+    except NonFiniteLoss:
+        save_weights(parts.model, folder)  # those of the step before
+        loop.report()
+        raise
     except Exception:
         loop.report()
         raise

@@ -134,7 +134,11 @@ def make_curves(
         is_own = group.lr is not None or group.terms.optimizer is not None
         if (lr, is_own) not in made:
             run = ScheduleRun(
-                lr=lr, steps=steps, steps_per_epoch=batches.steps_per_epoch, lr_is_own=is_own
+                lr=lr,
+                steps=steps,
+                steps_per_epoch=batches.steps_per_epoch,
+                batch_size=spec.data.batch_size,
+                lr_is_own=is_own,
             )
             made[lr, is_own] = build_schedule(spec.schedule, run)
         curves.append(made[lr, is_own])
