@@ -27,15 +27,17 @@ check: $(DEV) ## Lint, types, import contracts, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
+	$(BIN)/codespell --ignore-words-list nam README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py --check
+	$(BIN)/python tools/draw_schedules.py --check
 
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-generate: $(DEV) ## Regenerate gRPC code, JSON Schema and the tables in the docs
+generate: $(DEV) ## Regenerate gRPC code, JSON Schema, and the page of schedules with its pictures
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py
+	$(BIN)/python tools/draw_schedules.py
 
 bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead

@@ -218,7 +218,7 @@ class Lifecycle:
             run.broken = Failure(message=text)
             raise
         for one in decided.decisions:
-            run.changes[one.source] = run.changes.get(one.source, 0) + 1
+            run.note(one)
             log.info(
                 "learning_rate.changed",
                 run=name,

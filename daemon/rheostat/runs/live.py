@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from asyncio import Event, Future
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from rheostat.runs.messages import ChangeCommand, Message
 from rheostat.runs.records import Failure, Phase, RunView, Snapshot, StepRows
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
+
+REMEMBERED_REQUESTS = 10_000
 
 
 class PendingChange:
@@ -44,8 +47,12 @@ class LiveRun:
         self.changes: dict[str, int] = {}
         """Number of decisions by source."""
         self.unsaved_rows: list[StepRows] = []
+        self.decided: OrderedDict[str, Decision] = OrderedDict()
+        """The newest decisions by request_id, so that a new request needs no look at the disk."""
         self.is_ended_by_trainer = False
         """Whether the trainer said how the run ended."""
+        self.forgets_requests = view.revision > 0
+        """Whether there are older ones than in `decided`, which only the store knows."""
         self.broken: Failure | None = None
         """Why the daemon itself ended the run; None where it did not."""
         self._send: Callable[[Message], None] | None = None
@@ -116,6 +123,15 @@ class LiveRun:
         self._pending[pending.command_id] = pending
         self.tell(ChangeCommand(command_id=pending.command_id, change=change))
         return pending
+
+    def note(self, decision: Decision) -> None:
+        """Take a decision that has been written down."""
+        self.changes[decision.source] = self.changes.get(decision.source, 0) + 1
+        if decision.request_id:
+            self.decided[decision.request_id] = decision
+            if len(self.decided) > REMEMBERED_REQUESTS:
+                self.decided.popitem(last=False)
+                self.forgets_requests = True
 
     def answer(self, command_id: int, result: Decision | RheostatError) -> None:
         """Give a change's answer to whoever waits for it."""

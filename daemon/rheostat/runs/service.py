@@ -244,7 +244,7 @@ class RunService:
         check(change, names or change.groups)
         request_id = change.request_id or str(uuid.uuid4())
         change = msgspec.structs.replace(change, request_id=request_id, requested_at=self._clock())
-        known = await self._stored(self._store.find_decision, run, request_id)
+        known = await self._decided(run, request_id)
         if known is not None and not change.dry_run:
             if not is_answered_by(change, known, names):
                 raise request_id_is_used(request_id)
@@ -292,6 +292,13 @@ class RunService:
         """
         await self.get_run(run)
         return await self._stored(self._store.list_decisions, run, after_revision, limit)
+
+    async def _decided(self, run: str, request_id: str) -> Decision | None:
+        """Return what became of a request, None when nothing did yet."""
+        live = self._lifecycle.runs.get(run)
+        if live is not None and (request_id in live.decided or not live.forgets_requests):
+            return live.decided.get(request_id)
+        return await self._stored(self._store.find_decision, run, request_id)
 
     async def _living(self, run: str, *phases: Phase, to: str) -> LiveRun:
         """Return a run that is in one of some phases."""

@@ -109,7 +109,9 @@ def _schedule_violations(document: Mapping[str, Any], import_plugins: bool) -> I
     """Yield what is wrong with the schedule's name and arguments, if its section is well-formed.
 
     Somebody else's schedule is not called: it may count on the data's true number of steps, which
-    only the trainer knows.
+    only the trainer knows. Nor is a built-in one that names somebody's function, where plug-ins
+    may not be imported. What is refused at one length of an epoch and not at another is left to
+    the trainer too, who has counted.
     """
     spec = _section(ScheduleSpec, document.get("schedule", {}))
     if spec is None:
@@ -118,12 +120,31 @@ def _schedule_violations(document: Mapping[str, Any], import_plugins: bool) -> I
     yield from found
     if found or spec.name not in SCHEDULE.builtins:
         return
+    if _names_a_plugin(spec.args) and not import_plugins:
+        return
     for run in _schedule_runs(document):
-        try:
-            build_schedule(spec, run)
-        except InvalidSpec as error:
-            yield from error.violations
+        refusals = [_refusal(spec, replace(run, steps_per_epoch=10**n)) for n in range(7)]
+        if all(refusals):
+            yield from refusals[0]
             return
+
+
+def _refusal(spec: ScheduleSpec, run: ScheduleRun) -> tuple[Violation, ...]:
+    """Return why a schedule cannot be made for a run, nothing where it can."""
+    try:
+        build_schedule(spec, run)
+    except InvalidSpec as error:
+        return error.violations
+    return ()
+
+
+def _names_a_plugin(args: Any) -> bool:
+    """Whether arguments hold a `module:attribute` anywhere."""
+    if isinstance(args, str):
+        return ":" in args
+    if isinstance(args, Mapping):
+        return any(map(_names_a_plugin, args.values()))
+    return isinstance(args, list) and any(map(_names_a_plugin, args))
 
 
 def _policy_violations(document: Mapping[str, Any], import_plugins: bool) -> Iterator[Violation]:
