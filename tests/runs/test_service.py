@@ -500,7 +500,7 @@ async def test_what_the_trainer_refuses_is_raised_as_it_was_meant(service, train
 
 
 async def test_a_change_that_the_run_did_not_live_to_see_is_refused(service, trainer):
-    later = Change(verb=Verb.SCALE, value=0.5, at_step=10**6)
+    later = Change(verb=Verb.SCALE, value=0.5, at_step=99)
     asking = asyncio.create_task(service.change_learning_rate("digits", later))
     await trainer.hear(ChangeCommand)
     await trainer.say(telemetry(100))
@@ -665,3 +665,10 @@ async def test_a_run_whose_daemon_died_is_failed_by_the_next_one(make_service, t
 
     assert (view.phase, view.pid) == (Phase.FAILED, None)
     assert "the daemon ended while the run was running" in view.failure.message
+
+
+async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):
+    never = Change(verb=Verb.SCALE, value=0.5, at_step=10**6)
+
+    with pytest.raises(InvalidRequest, match="at_step = 1000000: a step of the run"):
+        await service.change_learning_rate("digits", never)

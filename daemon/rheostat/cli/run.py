@@ -1,6 +1,7 @@
 """The verb `run`: train a spec, watch it, and say how to steer it meanwhile."""
 
 import json
+import signal
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -33,6 +34,8 @@ def run(
     state_dir: StateDir = None,
 ) -> None:
     """Train a spec and watch it; steer it from a second terminal."""
+    # A scheduler's SIGTERM ends a run of our own as Ctrl-C does: validated and saved.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     document = read_spec(spec, overrides, name)
     check(document)
     text = json.dumps(document, ensure_ascii=False)

@@ -9,7 +9,7 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, NotFound
+from rheostat.errors import FailedPrecondition, InvalidRequest, NotFound, Violation
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.live import LiveRun, is_answered_by, request_id_is_used
@@ -242,6 +242,9 @@ class RunService:
         view = await self.get_run(run)
         names = [group.name for group in view.groups]
         check(change, names or change.groups)
+        if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
+            expected = f"a step of the run, which has {view.steps} and counts them from 0"
+            raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
         request_id = change.request_id or str(uuid.uuid4())
         change = msgspec.structs.replace(change, request_id=request_id, requested_at=self._clock())
         known = await self._decided(run, request_id)
