@@ -42,6 +42,7 @@ generate: $(DEV) ## Regenerate gRPC code, JSON Schema, and the page of schedules
 bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lr_latency
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.steering
 
 parts: ## Install the real parts that some tests want (Debian, root): Prometheus, Fashion-MNIST
 	apt-get update -qq
