@@ -51,8 +51,8 @@ class ScheduleSpec(Section):
 
     name: str = Field(
         default="constant",
-        description="constant, warmup_cosine, StepLR, OneCycleLR, an entry point of "
-        "rheostat.schedules, or package.module:factory",
+        description="one of the fifty in docs/schedules.md, such as constant, warmup_cosine, "
+        "StepLR, OneCycleLR; an entry point of rheostat.schedules; or package.module:factory",
     )
     args: Args = Field(default_factory=dict)
 
