@@ -19,18 +19,6 @@ MAX_LR = "max_lr"
 MIN_RATIO_TO_BASE = "min_ratio_to_base"
 MAX_RATIO_TO_BASE = "max_ratio_to_base"
 COOL_DOWN_STEPS = "cool_down_steps"
-RULES = (
-    FINITE,
-    MIN_LR,
-    MAX_LR,
-    MIN_RATIO_TO_BASE,
-    MAX_RATIO_TO_BASE,
-    MaxRatioPerStep.name,
-    MaxRatioPerWindow.name,
-    MaxDrift.name,
-    COOL_DOWN_STEPS,
-)
-"""Every rule's name, in the order they act."""
 
 DEFAULT_HEADROOM = 100.0
 """Default `max_lr` over the schedule's own peak: above any wish, below a slip of the hand."""

@@ -19,7 +19,7 @@ def validate(
     """
     was_training = model.training
     model.eval()
-    total, correct, samples, classes = 0.0, 0, 0, True
+    samples, classes = 0, True
     sums: list[Tensor] = []
     hits: list[Tensor] = []
     for inputs, targets in batches:
