@@ -6,8 +6,11 @@ SETUP := $(VENV)/.set-up
 DEV := $(VENV)/.set-up-dev
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PROTOS := $(wildcard proto/rheostat/v1/*.proto)
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BUILDER ?= docker
+VARIANT ?= cuda
 
-.PHONY: help run test check format generate bench parts clean
+.PHONY: help run test check format generate bench parts image test-image clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -18,7 +21,7 @@ run: $(SETUP) ## Train on the embedded digits, with live progress
 	@echo "Next: make test, or start a daemon of your own with $(BIN)/rheostat serve"
 
 test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --ignore tests/image
 	@echo
 	@echo "Next: make check, or make run"
 
@@ -48,6 +51,14 @@ parts: ## Install the real parts that some tests want (Debian, root): Prometheus
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
 		prometheus dataset-fashion-mnist
+
+image: ## Build the container image (VARIANT=cuda|cpu, BUILDER=docker|podman|buildah)
+	$(BUILDER) build --tag rheostat:$(VERSION) --build-arg VARIANT=$(VARIANT) \
+		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
+		--build-arg CREATED=$$(git log -1 --format=%cI) .
+
+test-image: $(DEV) ## Build the image and run it locked up (Debian, root)
+	$(BIN)/python -m pytest tests/image --timeout 900
 
 clean: ## Remove what make has set up
 	rm -rf $(VENV) build dist

@@ -44,9 +44,17 @@ def steered(groups: int) -> Callable[[int], None]:
     schedule = ScheduleRun(lr=1e-3, steps=STEPS, steps_per_epoch=1000)
     curve = SCHEDULES["warmup_cosine"](schedule, warmup_steps=100)
     bounds = guardrails_of(GuardrailsSpec(), curve.learning_rate, STEPS)
-    made = [Group(name, curve, 1.0, bounds, list(POLICY_NAMES)) for name in names]
+    made = [Group(name, curve, 1.0, bounds) for name in names]
     policies = [AttachedPolicy(name, POLICIES[name](), run) for name in POLICY_NAMES]
-    steering, actuator = Steering(made, policies, time.time), Actuator(an_optimizer(groups))
+    steering = Steering(
+        made,
+        policies,
+        time.time,
+        steps=STEPS,
+        make_curve=lambda group, schedule, steps: curve,
+        make_policy=lambda edit: policies[0],
+    )
+    actuator = Actuator(an_optimizer(groups))
 
     def step(index: int) -> None:
         measured = (index - 1, STEPS, 1.0, None, None, None, None) if index else None

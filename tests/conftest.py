@@ -3,8 +3,16 @@
 import asyncio
 import os
 import struct
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from types import SimpleNamespace
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from hypothesis import settings
 
 from rheostat.api.server import ApiServer
@@ -171,7 +179,7 @@ class FakeRunService:
             raise
         return ChangeResult(decision=decision(1), request_id=change.request_id)
 
-    async def explain(self, run):
+    async def explain(self, run, step=None):
         self._hear("explain", run)
         return Explanation(run=run, step=60, revision=1, groups=(STATE,), decisions=(decision(1),))
 
@@ -199,3 +207,62 @@ async def address(service):
 def record_of():
     """Make the decision record of a revision."""
     return record
+
+
+LOCAL = (x509.DNSName("localhost"), x509.IPAddress(ip_address("127.0.0.1")))
+
+
+class Authority:
+    """A CA of a test's own; `file` is its certificate."""
+
+    def __init__(self, folder, name):
+        self.folder = folder
+        self.name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+        self.key = ec.generate_private_key(ec.SECP256R1())
+        certificate = self._sign(self.name, self.key, x509.BasicConstraints(True, None))
+        self.file = folder / f"{name}.pem"
+        self.file.write_bytes(certificate)
+
+    def issue(self, name, *names, common_name=None, into=None):
+        """Write a certificate and its key to files of that name, over those there are."""
+        key = ec.generate_private_key(ec.SECP256R1())
+        text = name if common_name is None else common_name
+        subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])
+        extensions = [x509.SubjectAlternativeName(names)] if names else []
+        folder = into or self.folder
+        folder.mkdir(exist_ok=True)
+        files = SimpleNamespace(cert=folder / f"{name}.crt", key=folder / f"{name}.key")
+        files.cert.write_bytes(self._sign(subject, key, *extensions))
+        files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+        return files
+
+    def issue_server(self, name="server"):
+        """Write the certificate of a server on this machine."""
+        return self.issue(name, *LOCAL)
+
+    def _sign(self, subject, key, *extensions):
+        now = datetime.now(UTC)
+        builder = (
+            x509.CertificateBuilder()
+            .subject_name(subject)
+            .issuer_name(self.name)
+            .public_key(key.public_key())
+            .serial_number(x509.random_serial_number())
+            .not_valid_before(now - timedelta(hours=1))
+            .not_valid_after(now + timedelta(hours=1))
+        )
+        for extension in extensions:
+            builder = builder.add_extension(extension, critical=False)
+        return builder.sign(self.key, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+@pytest.fixture
+def authority(tmp_path):
+    """Make a CA: `authority("ours").issue("ada")`."""
+    return lambda name: Authority(tmp_path, name)
+
+
+@pytest.fixture
+def ours(authority):
+    """The CA that both sides trust."""
+    return authority("ours")

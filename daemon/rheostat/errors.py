@@ -8,6 +8,7 @@
     ├── RevisionConflict      somebody changed the run since the caller looked
     ├── ResourceExhausted     a limit is reached: the queue, the pending changes
     ├── DeadlineExceeded      accepted, but not applied in the time the caller gave
+    ├── Unauthenticated       nobody whom the daemon knows is asking
     ├── Unreachable           no daemon answers at the address
     └── StorageFailed         the daemon's state file cannot be opened, read or written
         └── BrokenChain       a run's decisions were altered, or do not follow each other
@@ -70,6 +71,10 @@ class ResourceExhausted(RheostatError):
 
 class DeadlineExceeded(RheostatError):
     """The request was accepted and still waits to be applied."""
+
+
+class Unauthenticated(RheostatError):
+    """The caller has not proven who it is; why is for the daemon's log."""
 
 
 class Unreachable(RheostatError):

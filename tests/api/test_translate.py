@@ -13,7 +13,15 @@ from rheostat.api.changes import change_of, request_of
 from rheostat.api.translate import to_message, to_record
 from rheostat.errors import InvalidRequest
 from rheostat.runs.records import Explanation, RunView, Snapshot, StepRows
-from rheostat.steering.records import Change, Decision, DecisionRecord, Verb
+from rheostat.steering.records import (
+    POLICY_VERBS,
+    SCHEDULE_VERBS,
+    Change,
+    Decision,
+    DecisionRecord,
+    PolicyStatus,
+    Verb,
+)
 from rheostat.v1 import learning_rates_pb2, runs_pb2, types_pb2
 
 PAIRS = [
@@ -23,6 +31,7 @@ PAIRS = [
     (Decision, types_pb2.Decision),
     (DecisionRecord, types_pb2.DecisionRecord),
     (Explanation, learning_rates_pb2.ExplainLearningRatesResponse),
+    (PolicyStatus, types_pb2.PolicyStatus),
 ]
 
 INTEGERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -85,6 +94,9 @@ def records_in(kind):
         yield from records_in(argument)
 
 
+LR_VERBS = [verb for verb in Verb if verb not in SCHEDULE_VERBS | POLICY_VERBS]
+
+
 def fields_of_message(descriptor):
     return {
         field.name: fields_of_message(field.message_type)
@@ -99,9 +111,11 @@ def test_a_change_and_its_request_have_the_same_fields():
     verbs = {field.name for field in request.oneofs_by_name["verb"].fields}
     spread_over_the_verbs = {"verb", "value", "steps"}
 
-    assert verbs == {verb.value for verb in Verb}
+    assert verbs == {verb.value for verb in LR_VERBS}
     assert set(request.fields_by_name) - verbs - {"run", "wait"} == (
-        set(Change.__struct_fields__) - spread_over_the_verbs - {"principal", "requested_at"}
+        set(Change.__struct_fields__)
+        - spread_over_the_verbs
+        - {"principal", "requested_at", "edit", "policy"}
     )
 
 
@@ -124,7 +138,8 @@ def changes():
     scaled = {"steps": st.none()}
     fields["principal"] = st.just("")  # the daemon fills these two in
     fields["requested_at"] = st.just(0.0)
-    return st.sampled_from(Verb).flatmap(
+    fields |= {"edit": st.none(), "policy": st.none()}
+    return st.sampled_from(LR_VERBS).flatmap(
         lambda verb: st.builds(
             Change, **(fields | {"verb": st.just(verb)} | numbers.get(verb, scaled))
         )
@@ -148,7 +163,7 @@ def test_who_asks_is_not_part_of_a_request():
 
 @pytest.mark.parametrize(
     ("verb", "number"),
-    [(verb, {"steps": 5}) for verb in Verb if verb is not Verb.RAMP]
+    [(verb, {"steps": 5}) for verb in LR_VERBS if verb is not Verb.RAMP]
     + [(Verb.RELEASE, {"value": 0.5})],
 )
 def test_a_number_that_its_verb_does_not_take_is_refused_and_not_forgotten(verb, number):

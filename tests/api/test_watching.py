@@ -5,6 +5,7 @@ import msgspec
 import pytest
 
 from rheostat.runs.records import Phase, WatchEvent
+from rheostat.steering.records import PolicyStatus
 from rheostat.v1.learning_rates_pb2 import ChangeLearningRateRequest, Scale
 from rheostat.v1.runs_pb2 import (
     PHASE_RUNNING,
@@ -53,7 +54,9 @@ async def test_a_reader_that_does_not_read_stops_the_writer_and_nobody_else(runs
     """What the service is not asked for, it can coalesce; the daemon's memory does not grow."""
     service.ends = False
     snapshot = service.events[1].snapshot
-    large = msgspec.structs.replace(snapshot, policy_failures={"loss_spike": "x" * 100_000})
+    large = msgspec.structs.replace(
+        snapshot, policies=(PolicyStatus(name="loss_spike", failure="x" * 100_000),)
+    )
     service.events.append(msgspec.structs.replace(service.events[1], snapshot=large))
     stream = runs.WatchRun(WATCH)
     await stream.read()

@@ -29,6 +29,7 @@ def test_show_prints_the_json_that_scripts_rely_on(client, rheostat):
         "hold": None,
         "guardrails": None,
         "momentum": None,
+        "shadows": {},
     }
 
 

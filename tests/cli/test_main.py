@@ -15,7 +15,7 @@ def test_schema_prints_the_schema(rheostat):
 
 
 def test_the_verbs_are_a_promise(rheostat):
-    verbs = ["run", "plan", "validate", "schema", "serve", "runs", "lr"]
+    verbs = ["run", "plan", "validate", "schema", "serve", "token", "runs", "lr"]
     out = rheostat("--help").stdout
 
     assert all(verb in out for verb in verbs)
@@ -47,6 +47,7 @@ def test_address_may_come_from_the_environment(client, rheostat, monkeypatch):
 
 def test_serve_hands_its_options_to_the_daemon(rheostat, monkeypatch, tmp_path):
     from rheostat import app
+    from rheostat.settings import Settings
 
     served = []
     monkeypatch.setattr(app, "serve", served.append)
@@ -55,7 +56,7 @@ def test_serve_hands_its_options_to_the_daemon(rheostat, monkeypatch, tmp_path):
 
     assert result.exit_code == 0, result.stderr
     assert served == [
-        app.Settings(
+        Settings(
             state_dir=tmp_path,
             address="127.0.0.1:0",
             metrics_address=serve.DEFAULT_METRICS_ADDRESS,
@@ -64,6 +65,36 @@ def test_serve_hands_its_options_to_the_daemon(rheostat, monkeypatch, tmp_path):
             log_level="info",
         )
     ]
+
+
+def test_every_option_of_serve_has_a_variable(rheostat, monkeypatch, tmp_path):
+    from rheostat import app
+    from rheostat.settings import Settings
+
+    served = []
+    monkeypatch.setattr(app, "serve", served.append)
+    given = {
+        "state_dir": tmp_path,
+        "address": "0.0.0.0:1",
+        "metrics_address": "0.0.0.0:2",
+        "health_address": "0.0.0.0:3",
+        "tls_cert": tmp_path / "tls.crt",
+        "tls_key": tmp_path / "tls.key",
+        "tls_client_ca": tmp_path / "ca.crt",
+        "tokens": tmp_path / "tokens",
+        "insecure": True,
+        "specs": tmp_path / "specs",
+        "max_concurrent_runs": 3,
+        "drain_seconds": 4.5,
+        "log_format": "json",
+        "log_level": "warning",
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(f"RHEOSTAT_{name.upper()}", str(value))
+    result = rheostat("serve")
+
+    assert result.exit_code == 0, result.stderr
+    assert served == [Settings(**given)]
 
 
 def test_help_needs_neither_torch_nor_grpc():

@@ -20,7 +20,7 @@ from rheostat.runs.records import (
     StepRows,
 )
 from rheostat.runs.store import Store
-from rheostat.steering.records import Decision, GroupChange, GroupState
+from rheostat.steering.records import Decision, GroupChange, GroupState, PolicyStatus
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def test_a_saved_run_reads_back_with_every_field(store):
                 ),
             ),
             train_loss=2.3,
-            policy_decisions={"loss_spike": {"changed": 1}},
+            policies=(PolicyStatus(name="loss_spike", outcomes={"changed": 1}),),
         ),
         result=Result(steps=12, weights="weights.safetensors"),
         failure=Failure(

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from rheostat.errors import InvalidSpec
 from rheostat.spec.building import build_policy, build_schedule
-from rheostat.spec.models import PolicySpec, ScheduleSpec, Spec
+from rheostat.spec.models import PolicySpec, Spec
+from rheostat.spec.schedules import ScheduleSpec
 from rheostat.spec.validation import load, parse
 from rheostat_policies import LossSpike, ScheduleRun
 

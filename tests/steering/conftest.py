@@ -1,18 +1,21 @@
 """A steering of the tests: two groups by default, a counted clock, no trainer."""
 
 import itertools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
-from rheostat.spec.models import GuardrailsSpec
+from rheostat.spec.building import build_policy, build_schedule
+from rheostat.spec.models import GuardrailsSpec, PolicySpec
+from rheostat.spec.schedules import ScheduleSpec
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import guardrails_of
 from rheostat.steering.policies import AttachedPolicy
-from rheostat.steering.records import Change, Decision, Verb
+from rheostat.steering.records import Change, Decision, PolicyEdit, Verb
 from rheostat.steering.steering import Outcome, Steering
-from rheostat_policies import Curve, GroupInfo, Policy, RunInfo
+from rheostat_policies import Curve, GroupInfo, Policy, RunInfo, ScheduleRun
 
 STEPS = 1000
 
@@ -37,15 +40,22 @@ class Rig:
                 Curve(learning_rate=curve),
                 lr_scale,
                 guardrails_of(spec.of(name), curve, STEPS),
-                list(policies or {}),
             )
             for name, curve in curves.items()
         ]
         attached = [AttachedPolicy(name, one, run) for name, one in (policies or {}).items()]
         clock = itertools.count(1)
+        self.run = run
         self.steering = Steering(
-            groups, attached, lambda: float(next(clock)), spec.max_changes_per_minute
+            groups,
+            attached,
+            lambda: float(next(clock)),
+            steps=STEPS,
+            make_curve=self._make_curve,
+            make_policy=self._make_policy,
+            max_changes_per_minute=spec.max_changes_per_minute,
         )
+        self._curves = curves
         self.decisions: list[Decision] = []
         self.outcomes: list[Outcome] = []
         self.step = -1
@@ -74,6 +84,16 @@ class Rig:
     def lrs(self, steps: Sequence[int], group: int = 0) -> list[float]:
         """Run through steps and return one group's LR in each."""
         return [self.run_to(step)[group] for step in steps]
+
+    def _make_curve(self, group: str, schedule: ScheduleSpec | None, steps: int) -> Curve:
+        if schedule is None:
+            return Curve(learning_rate=self._curves[group])
+        run = ScheduleRun(lr=0.1, steps=steps, steps_per_epoch=10)
+        return build_schedule(schedule, run)
+
+    def _make_policy(self, edit: PolicyEdit) -> AttachedPolicy:
+        spec = PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"))
+        return AttachedPolicy(edit.policy, build_policy(spec), self.run, is_shadow=edit.shadow)
 
     def _settle(self) -> None:
         decisions, outcomes = self.steering.settle()

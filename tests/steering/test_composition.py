@@ -152,11 +152,11 @@ def test_a_policy_that_fails_keeps_its_state_and_factor(make_rig: Any, nonsense:
 
     lrs = rig.lrs(range(10))
 
-    policy = rig.steering.policies[0]
+    policy = rig.steering.roster.policies[0]
     assert lrs[3:] == [0.05] * 7
-    assert policy.outcomes == {"kept": 7, "changed": 1, "failed": 1}
+    assert policy.record.outcomes == {"kept": 7, "changed": 1, "failed": 1}
     assert policy.state == 8, "the state of the failed step was not taken"
-    assert policy.last_failure
+    assert policy.record.last_failure
 
 
 def test_changes_at_one_boundary_are_ordered_and_written_once(make_rig: Any) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.records import Phase, RunView, Snapshot
-from rheostat.steering.records import GroupState
+from rheostat.steering.records import GroupState, PolicyStatus
 from rheostat.telemetry.server import TelemetryServer
 
 
@@ -18,6 +18,7 @@ class FakeSource:
         durations.observe_many(struct.pack("<4d", 0.0005, 0.001, 0.005, 7.0))
         self.runs = {"digits": STEERED}
         self.durations = {"digits": durations}
+        self.policy_durations = {"digits": {"loss_spike": durations}}
         self.changes = {"digits": {"operator": 2, "policy:loss_spike": 1}}
 
     def views(self):
@@ -52,6 +53,7 @@ STEERED = RunView(
                 operator=1.0,
                 hold=0.002,
                 guardrails=("max_lr",),
+                shadows={"plateau": 0.004},
             ),
         ),
         train_loss=0.1 + 0.2,
@@ -60,7 +62,9 @@ STEERED = RunView(
         validation_accuracy=0.95,
         samples=2560,
         guardrail_interventions={"max_lr": 7},
-        policy_decisions={"loss_spike": {"changed": 1, "kept": 38, "failed": 1}},
+        policies=(
+            PolicyStatus(name="loss_spike", outcomes={"changed": 1, "kept": 38, "failed": 1}),
+        ),
     ),
 )
 

@@ -15,6 +15,9 @@ CONTRACT = {
     "rheostat_learning_rate_changes_total": ("run", "source"),
     "rheostat_guardrail_interventions_total": ("run", "rule"),
     "rheostat_policy_decisions_total": ("run", "policy", "outcome"),
+    "rheostat_policy_decision_duration_seconds": ("run", "policy"),
+    "rheostat_policy_state": ("run", "policy", "state"),
+    "rheostat_shadow_learning_rate": ("run", "group", "policy"),
     "rheostat_run_phase": ("run", "phase"),
     "rheostat_build_info": ("version", "python"),
 }

@@ -127,7 +127,7 @@ def test_the_learning_rate_that_is_reported_is_the_one_that_stood_in_the_optimiz
 
     assert daemon.column("learning_rate") == used
     assert daemon.column("momentum") == momenta
-    curve = loop.parts.curves[0].learning_rate
+    curve = loop.parts.steering.groups[0].curve.learning_rate
     assert used[:20] == [curve(step) for step in range(20)]
     assert used[20:] == [curve(step) * 0.5 for step in range(20, STEPS)]
 

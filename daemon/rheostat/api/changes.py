@@ -65,7 +65,7 @@ def change_of(request: pb.ChangeLearningRateRequest) -> Change:
     """
     name = request.WhichOneof("verb")
     if name is None:
-        verbs = ", ".join(verb.value for verb in Verb)
+        verbs = ", ".join(verb.value for verb in _NUMBERS)
         raise InvalidRequest([Violation("verb", "", f"one of {verbs}")])
     verb = Verb(name)
     wish = getattr(request, name)

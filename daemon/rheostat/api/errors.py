@@ -24,6 +24,8 @@ DOMAIN = "rheostat"
 _MAX_MESSAGE_BYTES = 600
 _MAX_FIELD_BYTES = 300
 _MAX_VIOLATIONS_BYTES = 4000
+_DISTRUST = ("handshake failed", "verification check failed")
+_HANGING_UP = ("Socket closed", "Connection reset")
 
 STATUS_OF: dict[type[RheostatError], int] = {
     errors.InvalidSpec: code_pb2.INVALID_ARGUMENT,
@@ -33,6 +35,7 @@ STATUS_OF: dict[type[RheostatError], int] = {
     errors.RevisionConflict: code_pb2.ABORTED,
     errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
+    errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
     errors.StorageFailed: code_pb2.UNAVAILABLE,
 }
 """The code of every error that reaches a caller; a class without a row has its parent's."""
@@ -80,16 +83,32 @@ def _without_details(call: Any, address: str) -> RheostatError:
     """Translate a status that gRPC itself made up."""
     code, text = call.code(), call.details()
     if code is grpc.StatusCode.UNAVAILABLE:
-        return Unreachable(
-            f"no daemon answers at {address}; start one with `rheostat serve`, or name another "
-            "with --address or RHEOSTAT_ADDRESS"
-        )
+        return Unreachable(_why_unreachable(address, text or ""))
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return errors.DeadlineExceeded(
             "the daemon did not answer in time; a change that was accepted is still on its way, "
             "and the same request_id asks for it again"
         )
     return RheostatError(f"{code.name}: {text}")
+
+
+def _why_unreachable(address: str, text: str) -> str:
+    """Say what keeps a caller and a daemon apart, as far as gRPC's own words tell."""
+    if "failed to connect" in text and any(words in text for words in _DISTRUST):
+        why = text.rpartition("error: ")[2].rpartition("OPENSSL_internal:")[2].rstrip(".")
+        return (
+            f"{address} is there but does not prove to be the daemon ({why}): is it one that "
+            "speaks TLS, --ca the CA of its certificate, and --server-name a name in it?"
+        )
+    if "failed to connect" in text and any(words in text for words in _HANGING_UP):
+        return (
+            f"{address} is there but hangs up: it may speak TLS, which --ca is for, or want a "
+            "client certificate that it trusts, which --cert and --key are for"
+        )
+    return (
+        f"no daemon answers at {address}; start one with `rheostat serve`, or name another "
+        "with --address or RHEOSTAT_ADDRESS"
+    )
 
 
 def _details(call: Any) -> Sequence[AnyMessage]:

@@ -1,14 +1,15 @@
 """What every handler has around it: errors into statuses, and who is asking."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any, TypeVar
-from urllib.parse import unquote
 
 import grpc
 import structlog
 
 from rheostat.api.errors import to_status
+from rheostat.door.identity import Identity
 from rheostat.errors import InvalidRequest, RheostatError, Violation
 
 S = TypeVar("S")
@@ -17,8 +18,9 @@ A = TypeVar("A")
 Context = grpc.aio.ServicerContext[Any, Any]
 
 PRINCIPAL_KEY = "x-rheostat-principal"
-"""The metadata that names the caller, percent-encoded where it is not ASCII."""
-MAX_PRINCIPAL_LENGTH = 128
+"""The metadata in which callers name themselves, percent-encoded where it is not ASCII."""
+CALLER: ContextVar[Identity] = ContextVar("caller")
+"""Whose call is being answered; gRPC gives each call, interceptors and handler, its own context."""
 
 log = structlog.get_logger()
 
@@ -67,16 +69,10 @@ async def _abort_internal(context: Context, name: str) -> None:
 
 
 def principal_of(context: Context) -> str:
-    """Return who is asking: what the caller says of itself, else where it calls from.
-
-    Nobody checks that name yet, which is why the daemon listens on loopback only.
-    """
-    for key, value in context.invocation_metadata() or ():
-        if key == PRINCIPAL_KEY and isinstance(value, str):
-            name = unquote(value)
-            if name.isprintable() and 0 < len(name) <= MAX_PRINCIPAL_LENGTH:
-                return name
-    return context.peer()
+    """Return who is asking, as the interceptor has found out."""
+    identity = CALLER.get(None)
+    # A call that passed no interceptor has nothing but the place it comes from.
+    return identity.principal if identity is not None else context.peer()
 
 
 def require_run(name: str) -> str:

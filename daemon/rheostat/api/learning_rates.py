@@ -1,8 +1,11 @@
 """The `LearningRates` service."""
 
+from typing import Any
+
 import msgspec
 
 from rheostat.api.changes import as_asked, change_of
+from rheostat.api.edits import edit_of, given, response_of
 from rheostat.api.handling import (
     Context,
     answers,
@@ -13,8 +16,8 @@ from rheostat.api.handling import (
 )
 from rheostat.api.translate import to_message
 from rheostat.errors import InvalidRequest
-from rheostat.runs.records import ChangeResult
 from rheostat.runs.service import RunService
+from rheostat.steering.records import Change, Verb
 from rheostat.v1 import learning_rates_pb2 as pb
 from rheostat.v1.learning_rates_pb2_grpc import LearningRatesServicer
 
@@ -48,13 +51,42 @@ class LearningRatesApi(LearningRatesServicer):
             result = await self._service.change_learning_rate(run, change, wait=wait)
         except InvalidRequest as error:
             raise as_asked(error, change.verb) from error
-        return _response(result)
+        return response_of(result)
+
+    @answers
+    async def SwapSchedule(
+        self, request: pb.SwapScheduleRequest, context: Context
+    ) -> pb.SwapScheduleResponse:
+        change = await self._edit(request, edit_of(Verb.SWAP, request), context)
+        return pb.SwapScheduleResponse(change=change)
+
+    @answers
+    async def SetHorizon(
+        self, request: pb.SetHorizonRequest, context: Context
+    ) -> pb.SetHorizonResponse:
+        change = await self._edit(request, edit_of(Verb.HORIZON, request), context)
+        return pb.SetHorizonResponse(change=change)
+
+    @answers
+    async def StartCooldown(
+        self, request: pb.StartCooldownRequest, context: Context
+    ) -> pb.StartCooldownResponse:
+        change = await self._edit(request, edit_of(Verb.COOLDOWN, request), context)
+        return pb.StartCooldownResponse(change=change)
+
+    @answers
+    async def RewarmSchedule(
+        self, request: pb.RewarmScheduleRequest, context: Context
+    ) -> pb.RewarmScheduleResponse:
+        change = await self._edit(request, edit_of(Verb.REWARM, request), context)
+        return pb.RewarmScheduleResponse(change=change)
 
     @answers
     async def ExplainLearningRates(
         self, request: pb.ExplainLearningRatesRequest, context: Context
     ) -> pb.ExplainLearningRatesResponse:
-        explained = await self._service.explain(require_run(request.run))
+        step = request.step if request.HasField("step") else None
+        explained = await self._service.explain(require_run(request.run), step)
         return to_message(explained, pb.ExplainLearningRatesResponse())
 
     @answers
@@ -73,21 +105,11 @@ class LearningRatesApi(LearningRatesServicer):
             response.next_after_revision = records[-1].decision.revision
         return response
 
-
-def _response(result: ChangeResult) -> pb.ChangeLearningRateResponse:
-    decision = result.decision
-    if decision is None:
-        return pb.ChangeLearningRateResponse(pending=True, request_id=result.request_id)
-    response = pb.ChangeLearningRateResponse(
-        request_id=result.request_id,
-        revision=decision.revision,
-        applied_step=decision.applied_step,
-        groups=[
-            pb.ChangedGroup(name=group.name, old=group.old, new=group.new)
-            for group in decision.groups
-        ],
-        guardrails=decision.guardrails,
-        dry_run=result.dry_run,
-    )
-    to_message(decision, response.decision)
-    return response
+    async def _edit(
+        self, request: Any, change: Change, context: Context
+    ) -> pb.ChangeLearningRateResponse:
+        """Make a change of the schedule that came with the usual options."""
+        run = require_run(request.run)
+        asked = msgspec.structs.replace(change, principal=principal_of(context))
+        wait = given(request.options, "wait", True)
+        return response_of(await self._service.change_learning_rate(run, asked, wait=wait))

@@ -1,20 +1,27 @@
-"""The gRPC server: services, health and reflection on one address."""
+"""The gRPC server: services, health and reflection on one address, behind one door."""
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from rheostat.api.guarding import Guard
 from rheostat.api.learning_rates import LearningRatesApi
+from rheostat.api.policies import PoliciesApi
 from rheostat.api.runs import RunsApi
+from rheostat.door.authenticating import Door, open_door
+from rheostat.door.reloading import Reloaded
+from rheostat.door.tls import Certificates
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.service import RunService
-from rheostat.v1 import learning_rates_pb2, runs_pb2
+from rheostat.v1 import learning_rates_pb2, policies_pb2, runs_pb2
 from rheostat.v1.learning_rates_pb2_grpc import add_LearningRatesServicer_to_server
+from rheostat.v1.policies_pb2_grpc import add_PoliciesServicer_to_server
 from rheostat.v1.runs_pb2_grpc import add_RunsServicer_to_server
 
 SERVICES = (
     runs_pb2.DESCRIPTOR.services_by_name["Runs"].full_name,
     learning_rates_pb2.DESCRIPTOR.services_by_name["LearningRates"].full_name,
+    policies_pb2.DESCRIPTOR.services_by_name["Policies"].full_name,
 )
 MAX_MESSAGE_BYTES = 4 * 2**20
 """Longest request: the largest honest one is a spec."""
@@ -27,14 +34,31 @@ _OPTIONS = (
 
 
 class ApiServer:
-    """Serves a `RunService` over gRPC."""
+    """Serves a `RunService` over gRPC.
 
-    def __init__(self, service: RunService, *, address: str) -> None:
+    Args:
+        service: what is served.
+        address: `host:port` or `unix:path`; port 0 takes a free one.
+        door: who may call; by default everybody, under the name they give.
+        certificates: for TLS, taken anew for each connection; without them there is none.
+    """
+
+    def __init__(
+        self,
+        service: RunService,
+        *,
+        address: str,
+        door: Door | None = None,
+        certificates: Reloaded[Certificates] | None = None,
+    ) -> None:
         self._address = address
-        self._server = grpc.aio.server(options=_OPTIONS)
+        self._certificates = certificates
+        guard = Guard(door or open_door())
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[guard])
         self._health = health.aio.HealthServicer()
         add_RunsServicer_to_server(RunsApi(service), self._server)
         add_LearningRatesServicer_to_server(LearningRatesApi(service), self._server)
+        add_PoliciesServicer_to_server(PoliciesApi(service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
@@ -46,7 +70,7 @@ class ApiServer:
             FailedPrecondition: if the address cannot be had.
         """
         try:
-            port = self._server.add_insecure_port(self._address)
+            port = self._add_port()
         except RuntimeError:
             port = 0
         if port == 0:
@@ -65,3 +89,34 @@ class ApiServer:
         """Say that it is ending, let calls finish for some seconds, then cut them off."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(seconds)
+
+    def _add_port(self) -> int:
+        if self._certificates is None:
+            return self._server.add_insecure_port(self._address)
+        return self._server.add_secure_port(self._address, _credentials(self._certificates))
+
+
+def _credentials(certificates: Reloaded[Certificates]) -> grpc.ServerCredentials:
+    """Return credentials that follow the files; connections keep what they began with."""
+    used = certificates.current()
+    asks_clients = used.client_ca is not None
+
+    def changed() -> grpc.ServerCertificateConfiguration | None:
+        """Return what a new connection needs, None where it is what the one before it needed."""
+        nonlocal used
+        current = certificates.current()
+        if current is used:
+            return None
+        used = current
+        return _configuration(current)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(used),
+        changed,  # type: ignore[arg-type]  # the stub does not know None
+        asks_clients,
+    )
+
+
+def _configuration(certificates: Certificates) -> grpc.ServerCertificateConfiguration:
+    pair = (certificates.key, certificates.chain)
+    return grpc.ssl_server_certificate_configuration([pair], certificates.client_ca)

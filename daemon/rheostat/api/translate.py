@@ -5,7 +5,6 @@ translates them all, and a field that only one side knows fails the tests. What 
 
 - None in a record is an absent field in a message, and the other way round.
 - A phase is a string in a record and an enum value `PHASE_<NAME>` in a message.
-- A dict inside a dict (counts by policy and outcome) is a message with one map, `counts`.
 """
 
 from typing import Any, TypeVar
@@ -13,18 +12,19 @@ from typing import Any, TypeVar
 import msgspec
 from google.protobuf.message import Message
 
+from rheostat_policies import Observation
+
 M = TypeVar("M", bound=Message)
 R = TypeVar("R", bound=msgspec.Struct)
 
 # A field's descriptor; protobuf's stubs give it two types, one per implementation.
 Field = Any
 
-_NESTED = "counts"
 
-
-def to_message(record: msgspec.Struct, message: M) -> M:
+def to_message(record: msgspec.Struct | Observation, message: M) -> M:
     """Fill a message from a record and return it."""
-    for name in record.__struct_fields__:
+    names = record._fields if isinstance(record, Observation) else record.__struct_fields__
+    for name in names:
         value = getattr(record, name)
         if value is not None:
             _put(message, message.DESCRIPTOR.fields_by_name[name], value)
@@ -36,14 +36,15 @@ def to_record(message: Message, record: type[R]) -> R:
     return msgspec.convert(_plain(message), record)
 
 
+def to_observation(message: Message) -> Observation:
+    """Return the observation that a message stands for."""
+    return Observation(**_plain(message))
+
+
 def _put(message: Any, field: Field, value: Any) -> None:
     target = getattr(message, field.name)
     if _is_map(field):
-        for key, item in value.items():
-            if isinstance(item, dict):
-                getattr(target[key], _NESTED).update(item)
-            else:
-                target[key] = item
+        target.update(value)
     elif field.is_repeated:
         if field.message_type is None:
             target.extend(value)
@@ -71,10 +72,7 @@ def _plain(message: Message) -> dict[str, Any]:
 
 def _get(field: Field, value: Any) -> Any:
     if _is_map(field):
-        item = field.message_type.fields_by_name["value"]
-        if item.message_type is None:
-            return dict(value)
-        return {key: dict(getattr(nested, _NESTED)) for key, nested in value.items()}
+        return dict(value)
     if field.is_repeated:
         return list(value) if field.message_type is None else [_plain(item) for item in value]
     if field.message_type is not None:

@@ -1,5 +1,6 @@
 """The verb `serve`: the daemon in the foreground."""
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -9,6 +10,8 @@ from rheostat.cli.options import STATE_DIR_HELP
 
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_METRICS_ADDRESS = "127.0.0.1:9464"
+DEFAULT_DRAIN_SECONDS = 30.0
+_ACCESS = "Who may call"
 
 
 def serve(
@@ -16,30 +19,120 @@ def serve(
         str | None, typer.Option(envvar="RHEOSTAT_STATE_DIR", help=STATE_DIR_HELP)
     ] = None,
     address: Annotated[
-        str, typer.Option(envvar="RHEOSTAT_ADDRESS", help="host:port for gRPC; loopback only.")
+        str, typer.Option(envvar="RHEOSTAT_ADDRESS", help="host:port for gRPC.")
     ] = DEFAULT_ADDRESS,
     metrics_address: Annotated[
-        str, typer.Option(help="host:port for /metrics, /healthz and /readyz.")
+        str,
+        typer.Option(
+            envvar="RHEOSTAT_METRICS_ADDRESS",
+            help="host:port for /metrics, /healthz and /readyz.",
+        ),
     ] = DEFAULT_METRICS_ADDRESS,
+    health_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RHEOSTAT_HEALTH_ADDRESS",
+            help="host:port for /healthz and /readyz alone, without TLS, for probes.",
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_TLS_CERT",
+            metavar="FILE",
+            rich_help_panel=_ACCESS,
+            help="Certificate chain (PEM) of gRPC and /metrics; read again when it changes.",
+        ),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_TLS_KEY",
+            metavar="FILE",
+            rich_help_panel=_ACCESS,
+            help="Private key (PEM) of the certificate.",
+        ),
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_TLS_CLIENT_CA",
+            metavar="FILE",
+            rich_help_panel=_ACCESS,
+            help="Demand client certificates from these CAs (PEM).",
+        ),
+    ] = None,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_TOKENS",
+            metavar="FILE",
+            rich_help_panel=_ACCESS,
+            help="Know callers by bearer tokens, one line each as `rheostat token` prints them.",
+        ),
+    ] = None,
+    insecure: Annotated[
+        bool,
+        typer.Option(
+            "--insecure",
+            envvar="RHEOSTAT_INSECURE",
+            rich_help_panel=_ACCESS,
+            help="Let other machines call without TLS, or without being asked who they are.",
+        ),
+    ] = False,
+    specs: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_SPECS",
+            metavar="DIR",
+            help="Create a run for each spec file of this folder, once.",
+        ),
+    ] = None,
     max_concurrent_runs: Annotated[
-        int, typer.Option(min=1, help="Runs that train at once; the others wait.")
+        int,
+        typer.Option(
+            envvar="RHEOSTAT_MAX_CONCURRENT_RUNS",
+            min=1,
+            help="Runs that train at once; the others wait.",
+        ),
     ] = 1,
+    drain_seconds: Annotated[
+        float,
+        typer.Option(
+            envvar="RHEOSTAT_DRAIN_SECONDS",
+            min=0.0,
+            help="Time that trainers get to end in order on SIGTERM.",
+        ),
+    ] = DEFAULT_DRAIN_SECONDS,
     log_format: Annotated[
-        Literal["human", "json"], typer.Option(help="Lines for people, or one JSON object each.")
+        Literal["human", "json"],
+        typer.Option(
+            envvar="RHEOSTAT_LOG_FORMAT", help="Lines for people, or one JSON object each."
+        ),
     ] = "human",
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="Least level logged.")
+        Literal["debug", "info", "warning", "error"],
+        typer.Option(envvar="RHEOSTAT_LOG_LEVEL", help="Least level logged."),
     ] = "info",
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     from rheostat import app
+    from rheostat.settings import Settings
 
     app.serve(
-        app.Settings(
+        Settings(
             state_dir=state_folder(state_dir),
             address=address,
             metrics_address=metrics_address,
+            health_address=health_address,
+            tls_cert=tls_cert,
+            tls_key=tls_key,
+            tls_client_ca=tls_client_ca,
+            tokens=tokens,
+            insecure=insecure,
+            specs=specs,
             max_concurrent_runs=max_concurrent_runs,
+            drain_seconds=drain_seconds,
             log_format=log_format,
             log_level=log_level,
         )

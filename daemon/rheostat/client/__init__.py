@@ -5,6 +5,7 @@ protobuf message, a gRPC error or a stub. What the command line and remote polic
 """
 
 from rheostat.client.asynchronous import AsyncClient
+from rheostat.client.credentials import Credentials
 from rheostat.client.synchronous import Client
 
-__all__ = ["AsyncClient", "Client"]
+__all__ = ["AsyncClient", "Client", "Credentials"]

@@ -10,8 +10,10 @@ import grpc
 from rheostat.api.errors import from_rpc_error
 from rheostat.client import calls
 from rheostat.client.calls import Call
+from rheostat.client.credentials import Credentials, open_async_channel
 from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
-from rheostat.steering.records import Change, DecisionRecord
+from rheostat.spec.building import PolicyType
+from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
 
 T = TypeVar("T")
 
@@ -19,11 +21,22 @@ T = TypeVar("T")
 class AsyncClient:
     """`Client` for asyncio: the same methods, the same arguments, the same errors."""
 
-    def __init__(self, address: str, *, timeout: float = 30.0, principal: str = "") -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 30.0,
+        principal: str = "",
+        credentials: Credentials | None = None,
+    ) -> None:
+        credentials = credentials or Credentials()
         self.address = address
         self._timeout = timeout
-        self._metadata = calls.metadata(principal or calls.default_principal())
-        self._channel = grpc.aio.insecure_channel(address, options=calls.CHANNEL_OPTIONS)
+        self._metadata = (
+            *calls.metadata(principal or calls.default_principal()),
+            *credentials.metadata(address),
+        )
+        self._channel = open_async_channel(address, credentials)
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -90,9 +103,17 @@ class AsyncClient:
         """Change the LR of a run's groups; see `Client.change_learning_rate`."""
         return await self._ask(calls.change_learning_rate(run, change, wait), timeout)
 
-    async def explain(self, run: str) -> Explanation:
-        """Return how the present LRs of a run come about."""
-        return await self._ask(calls.explain(run))
+    async def explain(self, run: str, step: int | None = None) -> Explanation:
+        """Return how the LRs of a finished step came about, or how the present ones do."""
+        return await self._ask(calls.explain(run, step))
+
+    async def list_policies(self, run: str) -> tuple[PolicyStatus, ...]:
+        """Return where each policy of a run stands."""
+        return await self._ask(calls.list_policies(run))
+
+    async def list_policy_types(self) -> tuple[PolicyType, ...]:
+        """Return the policies that can be attached by name."""
+        return await self._ask(calls.list_policy_types())
 
     async def list_decisions(
         self, run: str, after_revision: int = 0

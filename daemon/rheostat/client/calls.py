@@ -12,7 +12,7 @@ from urllib.parse import quote
 import msgspec
 from google.protobuf.message import Message
 
-from rheostat.api.changes import request_of
+from rheostat.api.edits import request_of
 from rheostat.api.filling import filled
 from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
@@ -24,8 +24,10 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
-from rheostat.steering.records import Change, Decision, DecisionRecord
-from rheostat.v1 import learning_rates_pb2, runs_pb2
+from rheostat.spec.building import PolicyType
+from rheostat.steering.records import Change, Decision, DecisionRecord, PolicyStatus
+from rheostat.v1 import learning_rates_pb2 as pb
+from rheostat.v1 import policies_pb2, runs_pb2
 
 T = TypeVar("T")
 
@@ -38,6 +40,16 @@ _RETRIES = {
         {
             "name": [
                 {"service": "rheostat.v1.LearningRates"},
+                *(
+                    {"service": "rheostat.v1.Policies", "method": method}
+                    for method in (
+                        "ListPolicyTypes",
+                        "ListPolicies",
+                        "AttachPolicy",
+                        "UpdatePolicy",
+                        "DetachPolicy",
+                    )
+                ),
                 *(
                     {"service": "rheostat.v1.Runs", "method": method}
                     for method in (
@@ -179,9 +191,13 @@ def export_run(run: str) -> Call[StepRows]:
 
 
 def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeResult]:
-    """Return the call that changes LRs; it carries a key, so that it can be repeated safely."""
+    """Return the call that changes LRs, or the schedules and policies that make them.
 
-    def read(response: learning_rates_pb2.ChangeLearningRateResponse) -> ChangeResult:
+    It carries a key, so that it can be repeated safely.
+    """
+
+    def read(answer: Any) -> ChangeResult:
+        response = answer if isinstance(answer, pb.ChangeLearningRateResponse) else answer.change
         decided = response.HasField("decision")
         decision = to_record(response.decision, Decision) if decided else None
         return ChangeResult(
@@ -189,36 +205,60 @@ def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeRes
         )
 
     keyed = msgspec.structs.replace(change, request_id=change.request_id or str(uuid.uuid4()))
-    response = learning_rates_pb2.ChangeLearningRateResponse
-    path = _learning_rates("ChangeLearningRate")
-    return Call(path, request_of(run, keyed, wait), response, read)
+    path, request = request_of(run, keyed, wait)
+    module = policies_pb2 if path.startswith("Policies/") else pb
+    response = getattr(module, f"{path.partition('/')[2]}Response")
+    return Call(f"/rheostat.v1.{path}", request, response, read)
 
 
-def explain(run: str) -> Call[Explanation]:
-    """Return the call that explains the present LRs."""
+def explain(run: str, step: int | None) -> Call[Explanation]:
+    """Return the call that explains the LRs of a finished step, or the present ones."""
     return Call(
         _learning_rates("ExplainLearningRates"),
-        filled(learning_rates_pb2.ExplainLearningRatesRequest, run=run),
-        learning_rates_pb2.ExplainLearningRatesResponse,
+        filled(pb.ExplainLearningRatesRequest, run=run, step=step),
+        pb.ExplainLearningRatesResponse,
         lambda response: to_record(response, Explanation),
+    )
+
+
+def list_policies(run: str) -> Call[tuple[PolicyStatus, ...]]:
+    """Return the call that says where a run's policies stand."""
+    return Call(
+        "/rheostat.v1.Policies/ListPolicies",
+        filled(policies_pb2.ListPoliciesRequest, run=run),
+        policies_pb2.ListPoliciesResponse,
+        lambda response: tuple(to_record(one, PolicyStatus) for one in response.policies),
+    )
+
+
+def list_policy_types() -> Call[tuple[PolicyType, ...]]:
+    """Return the call that lists what can be attached by name."""
+    return Call(
+        "/rheostat.v1.Policies/ListPolicyTypes",
+        policies_pb2.ListPolicyTypesRequest(),
+        policies_pb2.ListPolicyTypesResponse,
+        lambda response: tuple(
+            PolicyType(name=one.name, summary=one.summary, origin=one.origin)
+            for one in response.types
+        ),
     )
 
 
 def list_decisions(run: str, after_revision: int) -> Call[Page[DecisionRecord]]:
     """Return the call that lists a page of history."""
 
-    def read(response: learning_rates_pb2.ListDecisionsResponse) -> Page[DecisionRecord]:
+    def read(response: pb.ListDecisionsResponse) -> Page[DecisionRecord]:
         records = [to_record(one, DecisionRecord) for one in response.decisions]
         more = response.HasField("next_after_revision")
         return Page(records, response.next_after_revision if more else None)
 
     request = filled(
-        learning_rates_pb2.ListDecisionsRequest,
+        pb.ListDecisionsRequest,
         run=run,
         after_revision=after_revision,
         page_size=PAGE_SIZE,
     )
-    response = learning_rates_pb2.ListDecisionsResponse
+    response = pb.ListDecisionsResponse
     return Call(_learning_rates("ListDecisions"), request, response, read)
 
 

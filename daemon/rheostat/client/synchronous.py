@@ -9,8 +9,10 @@ import grpc
 from rheostat.api.errors import from_rpc_error
 from rheostat.client import calls
 from rheostat.client.calls import Call
+from rheostat.client.credentials import Credentials, open_channel
 from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
-from rheostat.steering.records import Change, DecisionRecord
+from rheostat.spec.building import PolicyType
+from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
 
 T = TypeVar("T")
 
@@ -24,14 +26,27 @@ class Client:
     Args:
         address: `host:port` or `unix:path` of the daemon.
         timeout: seconds that a call may take; streams may take for ever.
-        principal: who is asking, for the history; by default user@machine.
+        principal: who is asking, for the history, where the daemon takes callers at their word; by
+            default user@machine.
+        credentials: what proves it, and whom the daemon must be; by default there is no TLS.
     """
 
-    def __init__(self, address: str, *, timeout: float = 30.0, principal: str = "") -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        timeout: float = 30.0,
+        principal: str = "",
+        credentials: Credentials | None = None,
+    ) -> None:
+        credentials = credentials or Credentials()
         self.address = address
         self._timeout = timeout
-        self._metadata = calls.metadata(principal or calls.default_principal())
-        self._channel = grpc.insecure_channel(address, options=calls.CHANNEL_OPTIONS)
+        self._metadata = (
+            *calls.metadata(principal or calls.default_principal()),
+            *credentials.metadata(address),
+        )
+        self._channel = open_channel(address, credentials)
         self._is_closed = False
 
     def __enter__(self) -> Self:
@@ -95,7 +110,7 @@ class Client:
     def change_learning_rate(
         self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None
     ) -> ChangeResult:
-        """Change the LR of a run's groups.
+        """Change the LR of a run's groups, or a schedule or policy that makes it.
 
         Args:
             run: its name.
@@ -106,9 +121,17 @@ class Client:
         """
         return self._ask(calls.change_learning_rate(run, change, wait), timeout)
 
-    def explain(self, run: str) -> Explanation:
-        """Return how the present LRs of a run come about."""
-        return self._ask(calls.explain(run))
+    def explain(self, run: str, step: int | None = None) -> Explanation:
+        """Return how the LRs of a finished step came about, or how the present ones do."""
+        return self._ask(calls.explain(run, step))
+
+    def list_policies(self, run: str) -> tuple[PolicyStatus, ...]:
+        """Return where each policy of a run stands."""
+        return self._ask(calls.list_policies(run))
+
+    def list_policy_types(self) -> tuple[PolicyType, ...]:
+        """Return the policies that can be attached by name."""
+        return self._ask(calls.list_policy_types())
 
     def list_decisions(self, run: str, after_revision: int = 0) -> Iterator[DecisionRecord]:
         """Yield a run's history, oldest first."""

@@ -17,6 +17,7 @@ from rheostat.runs.messages import (
     Decided,
     Failed,
     Finished,
+    Observed,
     Paused,
     Ready,
     Refused,
@@ -29,6 +30,7 @@ from rheostat.runs.records import Failure, Phase, Snapshot
 from rheostat.runs.rows import follows, merge
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
+from rheostat.steering.records import Verb
 
 SAVE_ROWS_SECONDS = 1.0
 """Time between two writes of step rows: one disk sync a second, however fast the steps."""
@@ -177,10 +179,13 @@ class Lifecycle:
                 if message.rows is not None:
                     run.durations.observe_many(message.rows.duration)
                     run.unsaved_rows.append(message.rows)
+                run.time_policies(message.policy_durations)
                 self._warn_of_policies(run, message.snapshot)
                 run.see(message.snapshot)
             case Decided():
                 await self._write_down(run, message)
+            case Observed():
+                run.hear(message.policy, message.observation)
             case Applied():
                 run.answer(message.command_id, message.decision)
             case Refused():
@@ -232,13 +237,19 @@ class Lifecycle:
                 groups={group.name: [group.old, group.new] for group in one.groups},
             )
         run.update(revision=decided.decisions[-1].revision)
+        horizons = [one.edit for one in decided.decisions if one.verb == Verb.HORIZON]
+        if horizons and horizons[-1] is not None:
+            await self._save(run, steps=horizons[-1].steps)
 
     def _warn_of_policies(self, run: LiveRun, snapshot: Snapshot) -> None:
         """Log what a policy failed with, once per new text."""
-        known = run.view.snapshot.policy_failures if run.view.snapshot else {}
-        for policy, text in snapshot.policy_failures.items():
-            if known.get(policy) != text:
-                log.warning("policy.failed", run=run.view.name, policy=policy, why=text)
+        before = run.view.snapshot.policies if run.view.snapshot else ()
+        known = {policy.name: policy.failure for policy in before}
+        for policy in snapshot.policies:
+            if policy.failure and known.get(policy.name) != policy.failure:
+                log.warning(
+                    "policy.failed", run=run.view.name, policy=policy.name, why=policy.failure
+                )
 
     async def _end(self, run: LiveRun, phase: Phase, **fields: object) -> None:
         """Take a run to its final phase, in everybody's eyes even where the disk takes nothing."""

@@ -4,8 +4,8 @@ import asyncio
 import secrets
 from asyncio import Event, Future
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -14,7 +14,11 @@ from rheostat.runs.histogram import Histogram
 from rheostat.runs.messages import ChangeCommand, Message
 from rheostat.runs.records import Failure, Phase, RunView, Snapshot, StepRows
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
-from rheostat.steering.records import Change, Decision
+from rheostat.steering.records import Change, Decision, Verb
+from rheostat_policies import Observation
+
+if TYPE_CHECKING:
+    from rheostat.runs.sessions import PolicySession
 
 REMEMBERED_REQUESTS = 10_000
 
@@ -53,6 +57,10 @@ class LiveRun:
         """Whether the trainer said how the run ended."""
         self.forgets_requests = view.revision > 0
         """Whether there are older ones than in `decided`, which only the store knows."""
+        self.policy_durations: dict[str, Histogram] = {}
+        """Seconds that answers took, by policy."""
+        self.sessions: dict[str, PolicySession] = {}
+        """Remote policies that are connected, by name."""
         self.broken: Failure | None = None
         """Why the daemon itself ended the run; None where it did not."""
         self._send: Callable[[Message], None] | None = None
@@ -124,8 +132,20 @@ class LiveRun:
         self.tell(ChangeCommand(command_id=pending.command_id, change=change))
         return pending
 
+    def hear(self, policy: str, observation: Observation) -> None:
+        """Pass an observation on to the remote policy that it is for, if it is still there."""
+        if policy in self.sessions:
+            self.sessions[policy].tell(observation)
+
+    def time_policies(self, durations: Mapping[str, bytes]) -> None:
+        """Take how long policies took for their newest answers."""
+        for policy, seconds in durations.items():
+            self.policy_durations.setdefault(policy, Histogram()).observe_many(seconds)
+
     def note(self, decision: Decision) -> None:
         """Take a decision that has been written down."""
+        if decision.verb == Verb.DETACH and decision.policy is not None:
+            self.hang_up(decision.policy.policy)
         self.changes[decision.source] = self.changes.get(decision.source, 0) + 1
         if decision.request_id:
             self.decided[decision.request_id] = decision
@@ -143,8 +163,15 @@ class LiveRun:
         else:
             pending.answer.set_exception(result)
 
+    def hang_up(self, policy: str) -> None:
+        """End the session of a remote policy, if there is one."""
+        if policy in self.sessions:
+            self.sessions[policy].close()
+
     def end_pending(self) -> None:
-        """Refuse what the run did not live to apply."""
+        """Refuse what the run did not live to apply, and let its remote policies go."""
+        for policy in self.sessions:
+            self.hang_up(policy)
         step = self.view.snapshot.step if self.view.snapshot else 0
         name, phase = self.view.name, self.view.phase
         for command_id in list(self._pending):
@@ -154,18 +181,25 @@ class LiveRun:
 
 def is_same_request(first: Change, second: Change) -> bool:
     """Whether two changes with one request_id ask for the same thing."""
-    wish = ("verb", "value", "steps", "groups", "at_step", "expires_after_steps")
+    wish = (
+        "verb",
+        "value",
+        "edit",
+        "policy",
+        "steps",
+        "groups",
+        "at_step",
+        "expires_after_steps",
+    )
     return all(getattr(first, field) == getattr(second, field) for field in wish)
 
 
 def is_answered_by(change: Change, decision: Decision, groups: Sequence[str]) -> bool:
     """Whether a decision can be what a change became, in a run with these groups."""
     wanted = set(change.groups or groups)
-    return (decision.verb, decision.value, {group.name for group in decision.groups}) == (
-        change.verb.value,
-        change.value,
-        wanted,
-    )
+    became = (decision.verb, decision.value, decision.edit, decision.policy)
+    asked = (change.verb.value, change.value, change.edit, change.policy)
+    return became == asked and {group.name for group in decision.groups} == wanted
 
 
 def request_id_is_used(request_id: str) -> FailedPrecondition:

@@ -15,6 +15,7 @@ from rheostat.runs.records import (
     StepRows,
 )
 from rheostat.steering.records import Change, Decision
+from rheostat_policies import Observation
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, tag=True):
@@ -29,6 +30,23 @@ class ChangeCommand(Message, frozen=True):
 
     command_id: int
     change: Change
+
+
+class PolicyAnswer(Message, frozen=True):
+    """What a remote policy answers to the observation of a step."""
+
+    policy: str
+    step: int
+    factor: float | dict[str, float] | None = None
+    """As in an `Action`; None keeps the old one."""
+    ramp_steps: int = 1
+    reason: str = ""
+
+
+class PolicyVanished(Message, frozen=True):
+    """The connection of a remote policy is gone."""
+
+    policy: str
 
 
 class PauseCommand(Message, frozen=True):
@@ -70,12 +88,21 @@ class Telemetry(Message, frozen=True):
 
     snapshot: Snapshot
     rows: StepRows | None = None
+    policy_durations: dict[str, bytes] = {}
+    """Seconds that each answer took since the last time, as doubles, by policy."""
 
 
 class Decided(Message, frozen=True):
     """Decisions made at one boundary, in order; sent before the step that uses them runs."""
 
     decisions: tuple[Decision, ...]
+
+
+class Observed(Message, frozen=True):
+    """What a remote policy sees at a step boundary."""
+
+    policy: str
+    observation: Observation
 
 
 class Applied(Message, frozen=True):
@@ -122,7 +149,19 @@ class Failed(Message, frozen=True):
     failure: Failure
 
 
-ToTrainer = ChangeCommand | PauseCommand | ResumeCommand | StopCommand
+ToTrainer = (
+    ChangeCommand | PolicyAnswer | PolicyVanished | PauseCommand | ResumeCommand | StopCommand
+)
 ToDaemon = (
-    Hello | Ready | Telemetry | Decided | Applied | Refused | Paused | Resumed | Finished | Failed
+    Hello
+    | Ready
+    | Telemetry
+    | Decided
+    | Observed
+    | Applied
+    | Refused
+    | Paused
+    | Resumed
+    | Finished
+    | Failed
 )

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
-from rheostat.steering.records import Decision, GroupState
+from rheostat.steering.records import Decision, GroupState, PolicyStatus
 
 
 class Phase(StrEnum):
@@ -42,6 +42,8 @@ class GroupDescription(msgspec.Struct, frozen=True, kw_only=True):
     """Name of the group's own optimizer; None where it uses the run's."""
     args: dict[str, str] = {}
     """The group's own optimizer arguments, each as JSON."""
+    schedule: str | None = None
+    """Name of the group's own schedule; None where it uses the run's."""
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,10 +68,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Speed over the last twentieth of a second or more; None at the start."""
     guardrail_interventions: dict[str, int] = {}
     """Group-steps bent so far, by guardrail."""
-    policy_decisions: dict[str, dict[str, int]] = {}
-    """Answers so far, by policy and outcome: `changed`, `kept`, `failed`."""
-    policy_failures: dict[str, str] = {}
-    """What the newest failure said, by policy; only those that have failed."""
+    policies: tuple[PolicyStatus, ...] = ()
+    """Where each attached policy stands, in the order they are asked."""
     in_force: tuple[int, ...] = ()
     """Revisions of the decisions that still act on some LR, oldest first."""
 
@@ -169,8 +169,14 @@ class StepRows(msgspec.Struct, frozen=True, kw_only=True):
     """By group."""
     duration: bytes
     """Seconds from one step boundary to the next."""
+    base: dict[str, bytes] = {}
+    """The schedule's LR by group, `lr_scale` included."""
     momentum: dict[str, bytes] = {}
     """By group; only where a schedule moves it."""
+    components: dict[int, str] = {}
+    """How the LRs come about from a step on, `Components` as JSON: at the first step of the batch,
+    and at each where anything but the schedule moved one. What the schedule alone moves, `base` and
+    `learning_rate`, is in the columns."""
     gradient_norm: dict[int, float] = {}
     """By step, where it was measured."""
     validation_loss: dict[int, float] = {}

@@ -18,7 +18,9 @@ def merge(batches: Sequence[StepRows]) -> StepRows:
         train_loss=b"".join(batch.train_loss for batch in stepped),
         learning_rate=_join(batch.learning_rate for batch in stepped),
         duration=b"".join(batch.duration for batch in stepped),
+        base=_join(batch.base for batch in stepped),
         momentum=_join(batch.momentum for batch in stepped),
+        components=_changes(batch.components for batch in stepped),
         gradient_norm=_union(batch.gradient_norm for batch in batches),
         validation_loss=_union(batch.validation_loss for batch in batches),
         validation_accuracy=_union(batch.validation_accuracy for batch in batches),
@@ -36,6 +38,17 @@ def _join(columns: Iterable[dict[str, bytes]]) -> dict[str, bytes]:
         for name, values in column.items():
             joined.setdefault(name, []).append(values)
     return {name: b"".join(values) for name, values in joined.items()}
+
+
+def _changes(logs: Iterable[dict[int, str]]) -> dict[int, str]:
+    """Join what holds from a step on, without repeating what held before."""
+    joined: dict[int, str] = {}
+    last = None
+    for log in logs:
+        for step, value in log.items():
+            if value != last:
+                joined[step] = last = value
+    return joined
 
 
 def _union(columns: Iterable[dict[int, float]]) -> dict[int, float]:

@@ -3,17 +3,19 @@
 import asyncio
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import msgspec
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, NotFound, Violation
+from rheostat.runs.explaining import components_at
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.live import LiveRun, is_answered_by, request_id_is_used
-from rheostat.runs.messages import PauseCommand, ResumeCommand, StopCommand
+from rheostat.runs.messages import PauseCommand, PolicyVanished, ResumeCommand, StopCommand
 from rheostat.runs.records import (
     ChangeResult,
     Explanation,
@@ -22,6 +24,7 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
+from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.validation import load
@@ -33,6 +36,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 _PAGE = 100
+_STEERABLE = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
 
 
 class RunService:
@@ -77,6 +81,11 @@ class RunService:
     def durations(self) -> Mapping[str, Histogram]:
         """Step durations, by run."""
         return {name: run.durations for name, run in self._lifecycle.runs.items()}
+
+    @property
+    def policy_durations(self) -> Mapping[str, Mapping[str, Histogram]]:
+        """Seconds that policies took for their answers, by run and by policy."""
+        return {name: run.policy_durations for name, run in self._lifecycle.runs.items()}
 
     @property
     def changes(self) -> Mapping[str, Mapping[str, int]]:
@@ -252,8 +261,7 @@ class RunService:
             if not is_answered_by(change, known, names):
                 raise request_id_is_used(request_id)
             return ChangeResult(decision=known, request_id=request_id)
-        steerable = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
-        live = await self._living(run, *steerable, to="have its LR changed")
+        live = await self._living(run, *_STEERABLE, to="have its LR changed")
         if change.expected_revision is not None and change.expected_revision < live.view.revision:
             # Revisions only grow, so this can be told without asking the trainer.
             raise stale(live.view.revision, change.expected_revision)
@@ -263,27 +271,81 @@ class RunService:
             decision = await asyncio.shield(pending.answer)
         return ChangeResult(decision=decision, request_id=request_id, dry_run=change.dry_run)
 
-    async def explain(self, run: str) -> Explanation:
-        """Say how the present LRs of a run come about.
+    @asynccontextmanager
+    async def connect_policy(self, run: str, change: Change) -> AsyncIterator[PolicySession]:
+        """Make whoever asks a policy of a run, for the life of the block.
+
+        Args:
+            run: its name.
+            change: the wish to `attach` it, with its remote terms.
 
         Raises:
+            InvalidRequest, NotFound, FailedPrecondition: if it cannot be attached.
+        """
+        assert change.policy is not None
+        policy = change.policy.policy
+        live = await self._living(run, *_STEERABLE, to="be steered by a policy")
+        if policy in live.sessions:
+            raise FailedPrecondition(f"a policy {policy} is connected to run {run} already")
+        session = live.sessions[policy] = PolicySession(live, policy)
+        try:
+            await self.change_learning_rate(run, change)
+            yield session
+        finally:
+            del live.sessions[policy]
+            if not live.view.phase.is_final:
+                live.tell(PolicyVanished(policy=policy))
+
+    async def explain(self, run: str, step: int | None = None) -> Explanation:
+        """Say how the LRs of a run come about.
+
+        Args:
+            run: its name.
+            step: a finished one; None is the one that runs next.
+
+        Raises:
+            InvalidRequest: if the step is not one that the run has taken.
             NotFound, FailedPrecondition: if there is no such run, or it has not taken a step.
         """
+        if step is not None:
+            return await self._explain_step(run, step)
         view = await self.get_run(run)
         if view.snapshot is None:
             raise FailedPrecondition(f"run {run} is {view.phase} and has no LR yet")
         snapshot = view.snapshot
-        decisions = []
-        for revision in snapshot.in_force:
-            records = await self.list_decisions(run, after_revision=revision - 1, limit=1)
-            decisions += [record.decision for record in records]
         return Explanation(
             run=run,
             step=snapshot.step,
             revision=snapshot.revision,
             groups=snapshot.groups,
-            decisions=tuple(decisions),
+            decisions=await self._decisions(run, snapshot.in_force),
         )
+
+    async def _explain_step(self, run: str, step: int) -> Explanation:
+        await self.get_run(run)
+        live = self._lifecycle.runs.get(run)
+        if live is not None:
+            await self._lifecycle.save_rows(live)
+        found = await self._stored(self._store.read_rows, run, step - 1, 1) if step >= 0 else []
+        if not found or not found[0].first_step <= step:
+            expected = "a finished step of the run, counted from 0"
+            raise InvalidRequest([Violation("step", str(step), expected)])
+        components = components_at(found[0], step)
+        return Explanation(
+            run=run,
+            step=step,
+            revision=components.revision,
+            groups=components.groups,
+            decisions=await self._decisions(run, components.in_force),
+        )
+
+    async def _decisions(self, run: str, revisions: Sequence[int]) -> tuple[Decision, ...]:
+        """Return some decisions of a run."""
+        found: list[Decision] = []
+        for revision in revisions:
+            records = await self.list_decisions(run, after_revision=revision - 1, limit=1)
+            found += [record.decision for record in records]
+        return tuple(found)
 
     async def list_decisions(
         self, run: str, *, after_revision: int = 0, limit: int = _PAGE

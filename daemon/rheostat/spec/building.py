@@ -1,14 +1,17 @@
 """Schedules and policies by name: found, their arguments checked, then made."""
 
+import inspect
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib import metadata
 from typing import Any, Generic, TypeVar
 
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.arguments import check_arguments
-from rheostat.spec.models import PolicySpec, ScheduleSpec
+from rheostat.spec.models import PolicySpec
 from rheostat.spec.resolving import locate, resolve
+from rheostat.spec.schedules import ScheduleSpec
 from rheostat.spec.wording import field_path, written
 from rheostat_policies import POLICIES, SCHEDULES, Curve, Policy, ScheduleRun
 
@@ -92,13 +95,46 @@ POLICY: PluginKind[Policy] = PluginKind(
 )
 
 
-def build_schedule(spec: ScheduleSpec, run: ScheduleRun) -> Curve:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyType:
+    """A policy that can be attached by name."""
+
+    name: str
+    summary: str
+    """First line of its documentation; empty where it would have to be imported to be read."""
+    origin: str
+    """`built-in`, or the distribution that installed it."""
+
+
+def policy_types() -> list[PolicyType]:
+    """Return what can be attached by name: built-in policies, then installed ones."""
+    builtins = [
+        PolicyType(name=name, summary=_summary(policy), origin="built-in")
+        for name, policy in sorted(POLICIES.items())
+    ]
+    points = sorted(metadata.entry_points(group=POLICY.entry_points), key=lambda one: one.name)
+    return builtins + [
+        PolicyType(name=one.name, summary="", origin=one.dist.name if one.dist else "")
+        for one in points
+    ]
+
+
+def _summary(policy: Callable[..., Policy]) -> str:
+    return (inspect.getdoc(policy) or "").partition("\n")[0]
+
+
+def build_schedule(spec: ScheduleSpec, run: ScheduleRun, *, path: str = "schedule") -> Curve:
     """Make the curve of one group.
+
+    Args:
+        spec: its name and arguments.
+        run: what it is made for.
+        path: where it stands in the whole spec or request, for errors.
 
     Raises:
         InvalidSpec: if the schedule is unknown or refuses its arguments.
     """
-    return SCHEDULE.build(spec.name, spec.args, run, path="schedule")
+    return SCHEDULE.build(spec.name, spec.args, run, path=path)
 
 
 def build_policy(spec: PolicySpec, *, path: str = "policies") -> Policy:

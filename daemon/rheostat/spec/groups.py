@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, TypeAdapter
 
+from rheostat.spec.schedules import ScheduleSpec
 from rheostat.spec.section import Args, Name, Section
 
 STEM = (
@@ -80,6 +81,9 @@ class GroupSpec(Section):
     optimizer: OptimizerSpec | None = Field(
         default=None, description="an optimizer of its own; by default the run's"
     )
+    schedule: ScheduleSpec | None = Field(
+        default=None, description="a schedule of its own; by default the run's"
+    )
 
 
 class HeadPreset(Section):
@@ -89,6 +93,9 @@ class HeadPreset(Section):
     match: Pattern = Field(default=HEAD, description="regular expression of its names")
     lr: float = Field(default=1e-4, gt=0, description="its LR")
     args: OptimizerArgs = Field(default_factory=dict, description="optimizer arguments of the head")
+    schedule: ScheduleSpec | None = Field(
+        default=None, description="a schedule of its own; by default the run's"
+    )
 
 
 class Layered(Section):

@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from rheostat.spec.groups import GroupEntry, OptimizerSpec
+from rheostat.spec.schedules import ScheduleSpec
 from rheostat.spec.section import Args, Name, Section
 
 
@@ -46,17 +47,6 @@ class DataSpec(Section):
     args: Args = Field(default_factory=dict, description="keyword arguments of the data set")
 
 
-class ScheduleSpec(Section):
-    """The LR as a function of the step, before anybody touches it."""
-
-    name: str = Field(
-        default="constant",
-        description="one of the fifty in docs/schedules.md, such as constant, warmup_cosine, "
-        "StepLR, OneCycleLR; an entry point of rheostat.schedules; or package.module:factory",
-    )
-    args: Args = Field(default_factory=dict)
-
-
 class PolicySpec(Section):
     """A policy that runs inside the trainer and owns one factor per group."""
 
@@ -65,6 +55,9 @@ class PolicySpec(Section):
         "entry point of rheostat.policies, or package.module:Class"
     )
     args: Args = Field(default_factory=dict)
+    shadow: bool = Field(
+        default=False, description="decide without effect: shown in metrics, not applied"
+    )
 
 
 class WindowSpec(Section):

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, get_args
 
@@ -21,8 +21,9 @@ from rheostat.spec.groups import (
     OptimizerSpec,
 )
 from rheostat.spec.loading import read_document
-from rheostat.spec.models import DataSpec, PolicySpec, ScheduleSpec, Spec
+from rheostat.spec.models import DataSpec, PolicySpec, Spec
 from rheostat.spec.rules import broken_rules
+from rheostat.spec.schedules import ScheduleSpec
 from rheostat.spec.section import Section
 from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
 from rheostat_policies import ScheduleRun
@@ -106,33 +107,54 @@ def _section_in(annotation: Any) -> type[Section] | None:
 
 
 def _schedule_violations(document: Mapping[str, Any], import_plugins: bool) -> Iterator[Violation]:
-    """Yield what is wrong with the schedule's name and arguments, if its section is well-formed.
+    """Yield what is wrong with the run's schedule and those of its groups, where well-formed."""
+    entries = [(index, _group_entry(one)) for index, one in enumerate(_entries(document, "groups"))]
+    own = {
+        index: entry.schedule
+        for index, entry in entries
+        if isinstance(entry, GroupSpec | HeadPreset) and entry.schedule is not None
+    }
+    common = _run_of(document)
+    runs = {
+        index: [replace(common, lr=lr, lr_is_own=True) for lr in _own_lrs(entry)]
+        for index, entry in entries
+    }
+    spec = _section(ScheduleSpec, document.get("schedule", {}))
+    if spec is not None:
+        shared = [run for index in runs if index not in own for run in runs[index]]
+        yield from _one_schedule(spec, "schedule", [common, *shared], import_plugins)
+    for index, spec in own.items():
+        path = f"groups[{index}].schedule"
+        yield from _one_schedule(spec, path, runs[index] or [common], import_plugins)
+
+
+def _one_schedule(
+    spec: ScheduleSpec, path: str, runs: Sequence[ScheduleRun], import_plugins: bool
+) -> Iterator[Violation]:
+    """Yield what is wrong with a schedule's name and arguments.
 
     Somebody else's schedule is not called: it may count on the data's true number of steps, which
     only the trainer knows. Nor is a built-in one that names somebody's function, where plug-ins
     may not be imported. What is refused at one length of an epoch and not at another is left to
     the trainer too, who has counted.
     """
-    spec = _section(ScheduleSpec, document.get("schedule", {}))
-    if spec is None:
-        return
-    found = list(_plugin_violations(SCHEDULE, spec, "schedule", import_plugins))
+    found = list(_plugin_violations(SCHEDULE, spec, path, import_plugins))
     yield from found
     if found or spec.name not in SCHEDULE.builtins:
         return
     if _names_a_plugin(spec.args) and not import_plugins:
         return
-    for run in _schedule_runs(document):
-        refusals = [_refusal(spec, replace(run, steps_per_epoch=10**n)) for n in range(7)]
+    for run in runs:
+        refusals = [_refusal(spec, path, replace(run, steps_per_epoch=10**n)) for n in range(7)]
         if all(refusals):
             yield from refusals[0]
             return
 
 
-def _refusal(spec: ScheduleSpec, run: ScheduleRun) -> tuple[Violation, ...]:
+def _refusal(spec: ScheduleSpec, path: str, run: ScheduleRun) -> tuple[Violation, ...]:
     """Return why a schedule cannot be made for a run, nothing where it can."""
     try:
-        build_schedule(spec, run)
+        build_schedule(spec, run, path=path)
     except InvalidSpec as error:
         return error.violations
     return ()
@@ -174,8 +196,8 @@ def _plugin_violations(
         yield from error.violations
 
 
-def _schedule_runs(document: Mapping[str, Any]) -> Iterator[ScheduleRun]:
-    """Yield what the schedule will be made for, as far as the document tells.
+def _run_of(document: Mapping[str, Any]) -> ScheduleRun:
+    """Return what the schedule will be made for, as far as the document tells.
 
     What it does not tell is such that no bound relative to it is broken: the run is as long as can
     be, an epoch as short. The trainer looks again when it has counted.
@@ -188,14 +210,9 @@ def _schedule_runs(document: Mapping[str, Any]) -> Iterator[ScheduleRun]:
     lr = optimizer.lr if optimizer else None
     data = _section(DataSpec, document.get("data", {}))
     size = data.batch_size if data else _UNKNOWN_STEPS
-    run = ScheduleRun(
+    return ScheduleRun(
         lr=math.inf if lr is None else lr, steps=steps, steps_per_epoch=1, batch_size=size
     )
-    yield run
-    for value in _entries(document, "groups"):
-        entry = _group_entry(value)
-        for lr in _own_lrs(entry):
-            yield replace(run, lr=lr, lr_is_own=True)
 
 
 def _own_lrs(entry: GroupEntry | None) -> Iterator[float]:

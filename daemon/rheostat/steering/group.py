@@ -6,6 +6,7 @@ from rheostat.steering.guardrails import Guardrails
 from rheostat.steering.motion import Motion
 from rheostat.steering.operator import Operator
 from rheostat.steering.records import GroupChange, GroupState
+from rheostat.steering.segments import Segment
 from rheostat_policies import Curve
 
 
@@ -17,6 +18,7 @@ class Group:
     """
 
     __slots__ = (
+        "_leaving",
         "_previous",
         "base",
         "changed_at",
@@ -32,17 +34,23 @@ class Group:
         "momentum",
         "name",
         "operator",
+        "segment",
+        "shadows",
         "touched",
     )
 
-    def __init__(
-        self, name: str, curve: Curve, lr_scale: float, guardrails: Guardrails, policies: list[str]
-    ) -> None:
+    def __init__(self, name: str, curve: Curve, lr_scale: float, guardrails: Guardrails) -> None:
         self.name = name
+        self.segment = Segment(curve=curve)
         self.curve = curve
+        """The segment's, by the steps of the run."""
         self.lr_scale = lr_scale
         self.guardrails = guardrails
-        self.factors = dict.fromkeys(policies, 1.0)
+        self.factors: dict[str, float] = {}
+        """Of every policy, those in shadow too."""
+        self.shadows: set[str] = set()
+        """Policies whose factor does not act."""
+        self._leaving: set[str] = set()
         self.factor_motions: dict[str, Motion] = {}
         self.factor_revisions: dict[str, int] = {}
         self.operator = Operator()
@@ -73,6 +81,13 @@ class Group:
         self.compose()
         return self.learning_rate
 
+    def follow(self, segment: Segment, step: int) -> None:
+        """Let another segment give the base LR, from the step begun on."""
+        self.segment = segment
+        self.curve = segment.as_curve()
+        self.base = self.base_at(step)
+        self.momentum = None if self.curve.momentum is None else self.curve.momentum(step)
+
     def compose(self) -> None:
         """Compose the LR of the step begun; as often as something changes at its boundary."""
         hold = self.operator.hold
@@ -95,9 +110,12 @@ class Group:
             self.factors[policy] = motion.at(step)
             if motion.is_over(step):
                 del self.factor_motions[policy]
+                if policy in self._leaving:
+                    self.forget(policy)
         if self.operator.is_moving:
             self.operator.move_to(step)
-        self.gain = math.prod(self.factors.values()) * self.operator.value
+        acting = (factor for policy, factor in self.factors.items() if policy not in self.shadows)
+        self.gain = math.prod(acting) * self.operator.value
         self.is_moving = bool(self.factor_motions) or self.operator.is_moving
 
     def aim(self, policy: str, factor: float, steps: int, step: int, revision: int) -> None:
@@ -105,6 +123,35 @@ class Group:
         self.factor_motions[policy] = Motion(self.factors[policy], factor, step, steps)
         self.factor_revisions[policy] = revision
         self.move_to(step)
+
+    def admit(self, policy: str, is_shadow: bool) -> None:
+        """Give a policy a factor, which is 1 unless it is still on its way out."""
+        self.factors.setdefault(policy, 1.0)
+        self.factor_motions.pop(policy, None)
+        self._leaving.discard(policy)
+        self.put_in_shadow(policy, is_shadow)
+
+    def put_in_shadow(self, policy: str, is_shadow: bool) -> None:
+        """Let a policy's factor act no more, or act again; compose to see it."""
+        if is_shadow:
+            self.shadows.add(policy)
+        else:
+            self.shadows.discard(policy)
+
+    def dismiss(self, policy: str, steps: int, step: int, revision: int) -> None:
+        """Send a policy's factor to 1, and forget the policy once it is there."""
+        if policy in self.shadows or self.factors[policy] == 1.0:
+            self.forget(policy)
+            return
+        self._leaving.add(policy)
+        self.aim(policy, 1.0, steps, step, revision)
+
+    def forget(self, policy: str) -> None:
+        """Drop a policy's factor."""
+        for memory in (self.factors, self.factor_motions, self.factor_revisions):
+            memory.pop(policy, None)
+        self.shadows.discard(policy)
+        self._leaving.discard(policy)
 
     def cool_at(self) -> int:
         """Return the first step at which the group may be changed again."""
@@ -119,12 +166,33 @@ class Group:
             name=self.name,
             learning_rate=self.learning_rate,
             base=self.base,
-            factors=dict(self.factors),
+            factors=self._acting(),
             operator=self.operator.value,
             hold=None if hold is None else hold.value,
             guardrails=self.touched,
             momentum=self.momentum,
+            shadows={policy: self._with_shadow(policy) for policy in sorted(self.shadows)},
         )
+
+    def revisions(self) -> set[int]:
+        """Return the decisions that act on the LR of the step begun."""
+        acting = self.operator.revisions() | set(self.segment.revisions)
+        return acting | {
+            revision
+            for policy, revision in self.factor_revisions.items()
+            if self.factors[policy] != 1.0 and policy not in self.shadows
+        }
+
+    def _acting(self) -> dict[str, float]:
+        return {
+            policy: factor for policy, factor in self.factors.items() if policy not in self.shadows
+        }
+
+    def _with_shadow(self, policy: str) -> float:
+        """Return the LR that a policy in shadow would give, within the absolute bounds."""
+        if self.operator.hold is not None:
+            return self.learning_rate
+        return self.guardrails.bound(self.base * (self.gain * self.factors[policy]))[0]
 
     def change_from(self, old: float, bent: tuple[str, ...] = ()) -> GroupChange:
         """Describe the way from an old LR to the present one.
@@ -139,7 +207,7 @@ class Group:
             old=old,
             new=self.learning_rate,
             base=self.base,
-            factors=dict(self.factors),
+            factors=self._acting(),
             operator=self.operator.value,
             hold=None if hold is None else hold.value,
             guardrails=tuple(dict.fromkeys((*bent, *self.touched))),

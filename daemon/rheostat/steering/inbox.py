@@ -11,6 +11,8 @@ from rheostat.steering.records import Change, Verb
 from rheostat.steering.requests import check
 
 MAX_PENDING_CHANGES = 1000
+LETS_GO = frozenset({Verb.RELEASE, Verb.DETACH, Verb.SHADOW})
+"""Verbs that end what somebody or something does; they never have to wait."""
 
 
 class Inbox:
@@ -50,7 +52,7 @@ class Inbox:
         Raises:
             ResourceExhausted: saying when the next may come.
         """
-        if change.verb is Verb.RELEASE:
+        if change.verb in LETS_GO:
             return
         for group in groups:
             if step < group.cool_at():

@@ -1,15 +1,35 @@
-"""An attached policy: asked at every boundary, contained when it misbehaves."""
+"""Attached policies: asked at every boundary, contained when they misbehave.
+
+Whatever a policy raises or answers, and however long it takes, the run goes on: an offence keeps
+the old state and the old factor, is counted and told; one that offends again and again is benched,
+which means that nobody asks it until somebody revives it.
+"""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Protocol
 
 from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
 
 KEPT = "kept"
 CHANGED = "changed"
 FAILED = "failed"
+SLOW = "slow"
+LATE = "late"
+MISSED = "missed"
 
+
+class PolicyHangs(BaseException):
+    """Raised into a `decide` that does not return; no plug-in catches it by accident."""
+
+
+BENCH_AFTER = 5
+"""Offences in a row after which a policy is benched."""
+SLOW_SECONDS = 0.1
+"""An answer of a policy inside the trainer that takes longer is dropped, and is an offence."""
 
 Measurement = tuple[int, int, float, float | None, float | None, int | None, float | None]
 """The data of the last finished step: step, steps, train_loss, validation_loss,
@@ -29,26 +49,18 @@ class Wish:
     reason: str
 
 
-class AttachedPolicy:
-    """A policy together with its state in one run.
+class Attached(Protocol):
+    """What steering asks of a policy, wherever it runs."""
 
-    Whatever `decide` raises or answers, the run goes on: a failure keeps the old state and the old
-    factor and is counted; its text is kept for whoever looks.
-    """
-
-    def __init__(self, name: str, policy: Policy, run: RunInfo) -> None:
-        self.name = name
-        self.state: State = policy.initial_state(run)
-        self.outcomes = {KEPT: 0, CHANGED: 0, FAILED: 0}
-        """Answers so far, by outcome."""
-        self.last_failure = ""
-        """What the newest failure said; empty while there was none."""
-        self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
-        """Its present factor by group; replaced, never changed, since policies may keep it."""
-        self.observes: tuple[str, ...] = tuple(getattr(policy, "observes", ()))
-        """Costly fields of an `Observation` that it needs at every step."""
-        self._policy = policy
-        self._groups = tuple(group.name for group in run.groups)
+    name: str
+    is_shadow: bool
+    record: "Conduct"
+    factors: Mapping[str, float]
+    """Its present factor by group; replaced, never changed, since policies may keep it."""
+    observes: tuple[str, ...]
+    """Costly fields of an `Observation` that it needs."""
+    relaxes_at: int | None
+    """Step at which the factor of a vanished policy starts back to 1; None is never."""
 
     def ask(
         self,
@@ -65,28 +77,115 @@ class AttachedPolicy:
             base: the schedule's LR in that step, by group.
             extras: what policies `observe` beyond it, as an `Observation` ends.
         """
+
+
+@dataclass(slots=True)
+class Conduct:
+    """How a policy has behaved."""
+
+    outcomes: dict[str, int] = field(default_factory=lambda: {KEPT: 0, CHANGED: 0, FAILED: 0})
+    """Answers so far, by outcome."""
+    last_failure: str = ""
+    """What the newest offence was; empty while there was none."""
+    is_benched: bool = False
+    durations: list[float] = field(default_factory=list)
+    """Seconds that each answer took, since somebody took them."""
+    _in_a_row: int = 0
+
+    def answered(self, outcome: str, seconds: float) -> None:
+        """Note a good answer."""
+        self.outcomes[outcome] += 1
+        self.durations.append(seconds)
+        self._in_a_row = 0
+
+    def offended(self, outcome: str, why: str) -> None:
+        """Note an offence; the one too many benches the policy."""
+        self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
+        self.last_failure = why
+        self._in_a_row += 1
+        self.is_benched = self._in_a_row >= BENCH_AFTER
+
+    def revive(self) -> None:
+        """Let it be asked again."""
+        self.is_benched = False
+        self._in_a_row = 0
+
+
+class AttachedPolicy:
+    """A policy that runs inside the trainer, together with its state in one run.
+
+    Args:
+        name: its own, unique within the run.
+        policy: what decides.
+        run: what it may know beforehand.
+        is_shadow: whether it decides without effect.
+        interrupt: makes a context that raises out of a `decide` which never returns; none by
+            default.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        policy: Policy,
+        run: RunInfo,
+        *,
+        is_shadow: bool = False,
+        interrupt: Callable[[], AbstractContextManager[object]] | None = None,
+    ) -> None:
+        self.name = name
+        self.is_shadow = is_shadow
+        self.state: State = policy.initial_state(run)
+        self.record = Conduct()
+        self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
+        self.observes: tuple[str, ...] = tuple(getattr(policy, "observes", ()))
+        self.relaxes_at: int | None = None
+        self._decide = policy.decide
+        self._groups = tuple(group.name for group in run.groups)
+        self._interrupt = interrupt or nullcontext
+
+    def ask(
+        self,
+        measured: Measurement,
+        learning_rate: Mapping[str, float],
+        base: Mapping[str, float],
+        extras: Sequence[float | None] = (),
+    ) -> Wish | None:
+        """See `Attached.ask`."""
+        if self.record.is_benched:
+            return None
+        begun = perf_counter()
         try:
             observation = Observation(*measured, learning_rate, base, self.factors, *extras)
-            action, state = self._policy.decide(self.state, observation)
-            wish = None if action is KEEP else self._read(action)
-        except Exception as error:  # a plug-in may raise anything; the run must not care
-            self.outcomes[FAILED] += 1
-            self.last_failure = f"{type(error).__name__}: {error}"
+            with self._interrupt():
+                action, state = self._decide(self.state, observation)
+            wish = None if action is KEEP else read_action(action, self._groups)
+        except (Exception, PolicyHangs) as error:  # anything; the run must not care
+            self.record.offended(FAILED, f"{type(error).__name__}: {error}")
+            return None
+        seconds = perf_counter() - begun
+        if seconds > SLOW_SECONDS:
+            self.record.offended(SLOW, f"it took {seconds:.2f} s to decide")
             return None
         self.state = state
-        self.outcomes[KEPT if wish is None else CHANGED] += 1
+        self.record.answered(KEPT if wish is None else CHANGED, seconds)
         return wish
 
-    def _read(self, action: Action) -> Wish | None:
-        factor = action.factor
-        if factor is None:
-            return None
-        factors = factor if isinstance(factor, Mapping) else dict.fromkeys(self._groups, factor)
-        for group, value in factors.items():
-            if group not in self._groups:
-                raise ValueError(f"it asked for the unknown group {group!r}")
-            if not isinstance(value, float | int) or not math.isfinite(value) or not value > 0:
-                raise ValueError(f"it asked for a factor of {value!r} for group {group}")
-        if action.ramp_steps < 1:
-            raise ValueError(f"it asked for a ramp of {action.ramp_steps!r} steps")
-        return Wish(factors, action.ramp_steps, action.reason)
+
+def read_action(action: Action, groups: Sequence[str]) -> Wish | None:
+    """Return what an action means, None where it keeps everything.
+
+    Raises:
+        ValueError: if it asks for what cannot be.
+    """
+    factor = action.factor
+    if factor is None:
+        return None
+    factors = factor if isinstance(factor, Mapping) else dict.fromkeys(groups, factor)
+    for group, value in factors.items():
+        if group not in groups:
+            raise ValueError(f"it asked for the unknown group {group!r}")
+        if not isinstance(value, float | int) or not math.isfinite(value) or not value > 0:
+            raise ValueError(f"it asked for a factor of {value!r} for group {group}")
+    if action.ramp_steps < 1:
+        raise ValueError(f"it asked for a ramp of {action.ramp_steps!r} steps")
+    return Wish(factors, action.ramp_steps, action.reason)

@@ -10,7 +10,7 @@ import msgspec
 
 
 class Verb(StrEnum):
-    """What an operator can wish for."""
+    """What an operator can wish for: of the LR itself, of the schedule, or of a policy."""
 
     SCALE = "scale"
     """Multiply the LR by `value` from now on."""
@@ -23,15 +23,99 @@ class Verb(StrEnum):
     RELEASE = "release"
     """End a hold; where nothing is held, drop every scale, ramp and set."""
 
+    SWAP = "swap"
+    """Let another schedule give the base LR from now on."""
+    HORIZON = "horizon"
+    """Plan another number of steps for the run, and fit its schedules to it."""
+    COOLDOWN = "cooldown"
+    """Let the base LR fall from where it is, over some steps or what is left of the run."""
+    REWARM = "rewarm"
+    """Let the base LR rise from a share of the schedule's to all of it, over some steps."""
+
+    ATTACH = "attach"
+    """Add a policy, whose factor is 1."""
+    DETACH = "detach"
+    """Remove a policy, and its factor with it."""
+    SHADOW = "shadow"
+    """Let a policy decide without effect: its factor is computed and shown, not applied."""
+    ENGAGE = "engage"
+    """Let the factor of a policy in shadow act, as it stands."""
+    REVIVE = "revive"
+    """Ask a policy again that was benched."""
+
+
+SCHEDULE_VERBS = frozenset({Verb.SWAP, Verb.HORIZON, Verb.COOLDOWN, Verb.REWARM})
+"""Verbs whose wish is a `ScheduleEdit`."""
+POLICY_VERBS = frozenset({Verb.ATTACH, Verb.DETACH, Verb.SHADOW, Verb.ENGAGE, Verb.REVIVE})
+"""Verbs whose wish is a `PolicyEdit`."""
+
+
+class ScheduleEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wished for the schedule; each verb has its own fields."""
+
+    schedule: str = ""
+    """`swap`: name of the new schedule, as in a spec."""
+    args: str = ""
+    """`swap`: its arguments, a JSON object; empty is none."""
+    steps: int | None = None
+    """`horizon`: planned steps of the whole run. `cooldown`: length of the fall, by default what is
+    left of the run. `rewarm`: length of the rise."""
+    rescale: bool = True
+    """`swap` and `horizon`: whether to scale the new curve so that the LR goes on from where it
+    is."""
+    ratio: float | None = None
+    """`cooldown`: where the fall ends, `rewarm`: where the rise starts, as a share of the LR,
+    0 to 1; 0 by default."""
+    shape: str = ""
+    """`cooldown`: `1-sqrt` (the default), `linear` or `cosine`."""
+
+
+class RemoteTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """How a policy that answers over the network takes part in a run."""
+
+    mode: str = "async"
+    """`async`: an answer acts at the first step boundary after its arrival. `lockstep`: the step
+    waits for the answer, but no longer than `deadline`."""
+    deadline: float | None = None
+    """Seconds after which an answer comes too late and is dropped; required for `lockstep`, where
+    None elsewhere is never."""
+    every: int = 1
+    """Steps from one observation to the next, >= 1."""
+    observes: tuple[str, ...] = ()
+    """Costly fields of an `Observation` that it needs."""
+    hold_steps: int = 100
+    """Steps that its factor stays as it is once the policy has vanished."""
+    relax_steps: int = 100
+    """Steps in which the factor then goes back to 1; 0 is never."""
+
+
+class PolicyEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """What is wished for a policy."""
+
+    policy: str
+    """Its name: of a built-in, an entry point, `package.module:Class`, or a remote one's own."""
+    args: str = ""
+    """`attach`: its arguments, a JSON object; empty is none."""
+    shadow: bool = False
+    """`attach`: whether it starts in shadow."""
+    ramp_steps: int = 1
+    """`detach`: steps in which its factor goes to 1, geometrically; 1 is at once."""
+    remote: RemoteTerms | None = None
+    """`attach`: how it takes part if it answers over the network; None where it runs inside."""
+
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One operator's wish: a request to change the LR of some groups of a run."""
+    """One operator's wish: a request to change the LR of some groups of a run, or what makes it."""
 
     verb: Verb
     value: float | None = None
-    """The factor of `scale`, else an LR; None for `release` only."""
+    """The factor of `scale`, the LR of `ramp`, `set` and `hold`; None for the other verbs."""
     steps: int | None = None
     """Length of a `ramp` in optimizer steps, >= 1; None for the other verbs."""
+    edit: ScheduleEdit | None = None
+    """What is wished for the schedule; None for other verbs."""
+    policy: PolicyEdit | None = None
+    """What is wished for a policy; None for other verbs."""
     groups: tuple[str, ...] = ()
     """Names of the groups it is for; empty means all."""
     at_step: int | None = None
@@ -89,7 +173,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`operator`, `policy:<name>`, `guardrail`, or `expiry`."""
     groups: tuple[GroupChange, ...]
     verb: str = ""
-    """The operator's verb; empty for other sources."""
+    """What was done: an operator's verb, what expired, or `bench`, `vanish`, `relax` and `return`
+    of a policy; empty where a policy or a guardrail merely moved an LR."""
     value: float | None = None
     """The number that came with the verb, or the factor a policy asked for."""
     principal: str = ""
@@ -100,6 +185,10 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Wall clock of the decision, seconds since the epoch."""
     requested_at: float = 0.0
     """When the daemon received the request, seconds since the epoch; 0 where nobody asked."""
+    edit: ScheduleEdit | None = None
+    """What was done to the schedule; None for other verbs."""
+    policy: PolicyEdit | None = None
+    """What was done to a policy; None for other verbs."""
 
     @property
     def guardrails(self) -> tuple[str, ...]:
@@ -118,6 +207,26 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """SHA-256 over the previous hash and this record's canonical JSON, in hex."""
 
 
+class PolicyStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """Where one policy of a run stands."""
+
+    name: str
+    shadow: bool = False
+    """Whether it decides without effect."""
+    benched: bool = False
+    """Whether it has offended too often and is not asked any more."""
+    mode: str = ""
+    """`async` or `lockstep` of a remote policy; empty where it runs inside the trainer."""
+    connected: bool | None = None
+    """Whether a remote policy is there; None where it runs inside."""
+    outcomes: dict[str, int] = {}
+    """Answers so far: `kept`, `changed`, `failed`, `slow`, `late`, and `missed` where none came."""
+    failure: str = ""
+    """What the newest offence was; empty while there was none."""
+    factors: dict[str, float] = {}
+    """Its factor by group, as it was last told to it."""
+
+
 class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     """How the LR of one group comes about at one step."""
 
@@ -131,3 +240,15 @@ class GroupState(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[str, ...] = ()
     momentum: float | None = None
     """The momentum (or beta1) a schedule asks for; None where it asks for none."""
+    shadows: dict[str, float] = {}
+    """The LR that each policy in shadow would have given, within the absolute bounds."""
+
+
+class Components(msgspec.Struct, frozen=True, kw_only=True):
+    """How the LRs of all groups come about from a step on, until something moves them again."""
+
+    revision: int
+    """That of the newest decision they contain."""
+    in_force: tuple[int, ...]
+    """Revisions of the decisions that act on them, oldest first."""
+    groups: tuple[GroupState, ...]

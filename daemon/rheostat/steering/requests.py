@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from rheostat.errors import InvalidRequest, Violation
-from rheostat.steering.records import Change, Verb
+from rheostat.steering.records import POLICY_VERBS, SCHEDULE_VERBS, Change, Verb
+from rheostat.steering.wishes import check_wish
 
 MAX_REASON_LENGTH = 2000
 MAX_REQUEST_ID_LENGTH = 200
@@ -21,6 +22,7 @@ _EXPECTED_VALUE = {
     Verb.HOLD: _LR,
     Verb.RAMP: "a finite LR greater than 0: a geometric ramp never arrives at 0 (use set or hold)",
 }
+_WITHOUT_VALUE = SCHEDULE_VERBS | POLICY_VERBS | {Verb.RELEASE}
 
 
 def check(change: Change, groups: Sequence[str]) -> None:
@@ -30,17 +32,17 @@ def check(change: Change, groups: Sequence[str]) -> None:
         InvalidRequest: with a violation for every field that is wrong.
     """
     violations = [*_value(change), *_steps(change), *_groups(change, groups), *_counts(change)]
-    violations += _texts(change)
+    violations += [*_texts(change), *check_wish(change)]
     if violations:
         raise InvalidRequest(violations)
 
 
 def _value(change: Change) -> list[Violation]:
     value, verb = change.value, change.verb
-    if verb is Verb.RELEASE:
+    if verb in _WITHOUT_VALUE:
         if value is None:
             return []
-        return [Violation("value", repr(value), "nothing: release takes no value")]
+        return [Violation("value", repr(value), f"nothing: {verb} takes no value")]
     if value is None:
         return [Violation("value", "", _EXPECTED_VALUE[verb])]
     smallest = math.ulp(0.0) if verb is Verb.RAMP else 0.0

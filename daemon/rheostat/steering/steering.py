@@ -2,19 +2,29 @@
 
 import copy
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
-from typing import Any
 
-from rheostat.errors import RheostatError
+from rheostat.errors import InvalidRequest, RheostatError, Violation
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import COOL_DOWN_STEPS
 from rheostat.steering.inbox import Inbox
+from rheostat.steering.ledger import Ledger
 from rheostat.steering.operator import Term
-from rheostat.steering.policies import AttachedPolicy, Measurement, Wish
-from rheostat.steering.records import Change, Decision, GroupChange, GroupState, Verb
-from rheostat.steering.verbs import prepare
+from rheostat.steering.policies import Attached, AttachedPolicy, Measurement, Wish
+from rheostat.steering.records import (
+    POLICY_VERBS,
+    Change,
+    Components,
+    Decision,
+    GroupState,
+    Verb,
+)
+from rheostat.steering.roster import PolicyMaker, Roster
+from rheostat.steering.segments import CurveMaker
+from rheostat.steering.verbs import Prepared, prepare
+from rheostat.steering.watching import GuardrailWatch
+from rheostat_policies import Action
 
 _NEVER = math.inf
 
@@ -31,9 +41,18 @@ class Outcome:
 class Steering:
     """The one place where an LR is decided.
 
-    Call `advance` once before every optimizer step, then `submit` for each change that has arrived;
-    `learning_rates` then holds what to write. Data of step k and requests that arrive during it act
-    at step k + 1.
+    Call `advance` once before every optimizer step, then `submit` for each change and `answer` for
+    each remote policy's answer that has arrived; after `settle`, `learning_rates` holds what to
+    write. Data of step k and requests that arrive during it act at step k + 1.
+
+    Args:
+        groups: in the order of the optimizer's.
+        policies: those of the spec.
+        clock: seconds since the epoch.
+        steps: planned optimizer steps.
+        make_curve: makes the curve of a group for a schedule edit.
+        make_policy: makes a policy that is attached while the run trains.
+        max_changes_per_minute: of operators; None is any number.
     """
 
     def __init__(
@@ -41,29 +60,57 @@ class Steering:
         groups: Sequence[Group],
         policies: Sequence[AttachedPolicy],
         clock: Callable[[], float],
+        *,
+        steps: int,
+        make_curve: CurveMaker,
+        make_policy: PolicyMaker,
         max_changes_per_minute: int | None = None,
     ) -> None:
         self.groups = tuple(groups)
-        self.policies = tuple(policies)
-        self.observes = frozenset(name for policy in policies for name in policy.observes)
-        """Costly fields of an `Observation` that some policy needs at every step."""
+        self.steps = steps
+        """Planned optimizer steps; a `horizon` changes it."""
         self.step = -1
         """Index of the step whose LRs are decided; -1 before the first."""
-        self.revision = 0
-        self.learning_rates: list[float] = [math.nan] * len(self.groups)
-        """LR of each group at `step`, in the order of the groups."""
-        self.interventions: dict[str, int] = {}
-        """Group-steps that each guardrail has bent."""
-        self._names = tuple(group.name for group in self.groups)
-        self._clock = clock
-        self._inbox = Inbox(self._names, max_changes_per_minute)
-        self._next_expiry: float = _NEVER
-        self._has_begun = False
-        self._decisions: list[Decision] = []
+        names = tuple(group.name for group in self.groups)
+        self.roster = Roster(policies, names, make_policy)
+        self.bases: list[float] = [math.nan] * len(names)
+        """The schedule's LR of each group at `step`."""
+        self.components: Components | None = None
+        """How the LRs come about; the same object while nothing but the schedule moves them."""
+        self.moves_momentum = any(group.curve.momentum for group in self.groups)
+        """Whether some schedule moves a momentum."""
+        self._names = names
+        self._make_curve = make_curve
+        self._ledger = Ledger(names, clock)
+        self._inbox = Inbox(names, max_changes_per_minute)
         self._outcomes: list[Outcome] = []
         self._next_rates: list[float] = []
-        self._is_bent = False
-        self._touched_before: tuple[tuple[str, ...], ...] = ((),) * len(self.groups)
+        self._next_expiry: float = _NEVER
+        self._has_begun = False
+        self._has_moved = False
+        self._watch = GuardrailWatch(self.groups, self._ledger)
+        for group in self.groups:
+            for policy in policies:
+                group.admit(policy.name, policy.is_shadow)
+
+    @property
+    def learning_rates(self) -> list[float]:
+        """LR of each group at `step`, in the order of the groups."""
+        return self._ledger.learning_rates
+
+    @learning_rates.setter
+    def learning_rates(self, learning_rates: list[float]) -> None:
+        self._ledger.learning_rates = learning_rates
+
+    @property
+    def revision(self) -> int:
+        """Revision of the newest decision; 0 before the first."""
+        return self._ledger.revision
+
+    @property
+    def interventions(self) -> dict[str, int]:
+        """Group-steps that each guardrail has bent."""
+        return self._watch.interventions
 
     def advance(
         self, step: int, measured: Measurement | None, extras: Sequence[float | None] = ()
@@ -76,27 +123,32 @@ class Steering:
             extras: what policies `observe` beyond it, as an `Observation` ends.
         """
         self.step = step
-        asks = measured is not None and bool(self.policies)
+        policies = self.roster.policies
+        asks = measured is not None and bool(policies)
         if asks:
-            used = dict(zip(self._names, self.learning_rates, strict=True))
-            base = {group.name: group.base for group in self.groups}
-        next_rates, has_moved = [], False
+            used = dict(zip(self._names, self._ledger.learning_rates, strict=True))
+            base = dict(zip(self._names, self.bases, strict=True))
+        next_rates, bases, has_moved = [], [], False
         for group in self.groups:
             if group.touched:
-                self._count(group.touched)
+                self._watch.count(group.touched)
             has_moved = has_moved or group.is_moving
             next_rates.append(group.begin(step))
-            self._is_bent = self._is_bent or bool(group.touched)
-        self._next_rates = next_rates
+            bases.append(group.base)
+            if group.touched:
+                self._watch.is_bent = True
+        self._next_rates, self.bases, self._has_moved = next_rates, bases, has_moved
         if has_moved:
             self._refresh_factors()
         if not self._has_begun:
             self._has_begun = True
-            self.learning_rates = next_rates
+            self._ledger.learning_rates = next_rates
         if asks and measured is not None:
-            for policy in self.policies:
+            for policy in policies:
                 if (wish := policy.ask(measured, used, base, extras)) is not None:
                     self._follow(policy, wish)
+                elif policy.record.is_benched or policy.relaxes_at is not None:
+                    self._look_after_policies()
         if step >= self._next_expiry:
             self._expire()
         for ticket, change in self._inbox.due(step):
@@ -107,25 +159,57 @@ class Steering:
 
         The outcome comes with `settle` of the step that it acts on.
         """
+        waits = change.at_step is not None and change.at_step > self.step and not change.dry_run
         try:
             self._inbox.check(change, self.revision)
+            if waits:
+                self._prepare(change, self._meant(change))  # to refuse now what will be refused
         except RheostatError as error:
             self._outcomes.append(Outcome(ticket, error))
             return
-        if change.at_step is not None and change.at_step > self.step and not change.dry_run:
+        if waits and change.at_step is not None:
             self._inbox.keep(ticket, change, change.at_step)
         else:
             self._outcomes.append(Outcome(ticket, self._attempt(change)))
 
+    def answer(self, policy: str, step: int, action: Action) -> None:
+        """Take a remote policy's answer to the observation of a step; it acts on the step begun.
+
+        An answer from nobody, or one that comes too late, changes nothing.
+        """
+        remote = self.roster.remote(policy)
+        if remote is not None and (wish := remote.answer(step, action)) is not None:
+            self._follow(remote, wish)
+
+    def vanish(self, policy: str) -> None:
+        """Note that a remote policy is gone: its factor stays for a while, then relaxes to 1."""
+        remote = self.roster.remote(policy)
+        if remote is None or not remote.is_connected:
+            return
+        remote.vanish(self.step)
+        then = f"relaxes to 1 over {remote.terms.relax_steps} from step {remote.relaxes_at} on"
+        reason = f"it is gone; its factor {then if remote.terms.relax_steps else 'stays'}"
+        self._decide(self.groups, f"policy:{policy}", verb="vanish", reason=reason)
+
+    def patience(self) -> float:
+        """Return the seconds that the step begun may still wait for policies in lockstep."""
+        return max((policy.patience for policy in self.roster.remotes), default=0.0)
+
     def settle(self) -> tuple[list[Decision], list[Outcome]]:
         """End the boundary: fix the LRs of the step and return what was decided since the last."""
-        if self._is_bent or self._decisions:
-            self._watch_guardrails()
-        decisions, outcomes = self._decisions, self._outcomes
+        if self._watch.is_bent or self._ledger.decisions:
+            self._watch.look(self.step)
+        decisions, outcomes = self._ledger.take(), self._outcomes
         if decisions or outcomes:
-            self._decisions, self._outcomes = [], []
+            self._outcomes = []
             self._next_rates = [group.learning_rate for group in self.groups]
-        self.learning_rates = self._next_rates
+            self.bases = [group.base for group in self.groups]
+        if decisions or self._has_moved or self.components is None:
+            self._has_moved = False
+            self.components = Components(
+                revision=self.revision, in_force=self.revisions_in_force(), groups=self.states()
+            )
+        self._ledger.learning_rates = self._next_rates
         return decisions, outcomes
 
     def states(self) -> tuple[GroupState, ...]:
@@ -134,27 +218,20 @@ class Steering:
 
     def revisions_in_force(self) -> tuple[int, ...]:
         """Return the decisions that still act on some group's LR, oldest first."""
-        acting: set[int] = set()
-        for group in self.groups:
-            acting |= group.operator.revisions()
-            acting |= {
-                revision
-                for policy, revision in group.factor_revisions.items()
-                if group.factors[policy] != 1.0
-            }
-        return tuple(sorted(acting))
+        return tuple(sorted({one for group in self.groups for one in group.revisions()}))
+
+    def _meant(self, change: Change) -> list[Group]:
+        return [group for group in self.groups if not change.groups or group.name in change.groups]
 
     def _attempt(self, change: Change) -> Decision | RheostatError:
         """Carry out a change now, for all its groups or for none; a dry run on copies of them."""
-        groups = [
-            group for group in self.groups if not change.groups or group.name in change.groups
-        ]
+        groups = self._meant(change)
         if change.dry_run:
             groups = copy.deepcopy(groups)
-        revision, now = self.revision + 1, self._clock()
+        now = self._ledger.now()
         try:
             self._inbox.admit(change, groups, self.step, now)
-            ready = [prepare(change, group, self.step, revision) for group in groups]
+            commit, ready = self._prepare(change, groups)
         except RheostatError as error:
             return error
         for group, one in zip(groups, ready, strict=True):
@@ -163,10 +240,10 @@ class Steering:
             group.compose()
         bent = {group.name: one.bent for group, one in zip(groups, ready, strict=True)}
         decision = Decision(
-            revision=revision,
+            revision=self.revision + 1,
             applied_step=self.step,
             source="operator",
-            groups=self._describe(groups, bent),
+            groups=self._ledger.describe(groups, bent),
             verb=change.verb.value,
             value=change.value,
             principal=change.principal,
@@ -174,44 +251,97 @@ class Steering:
             request_id=change.request_id,
             time=now,
             requested_at=change.requested_at,
+            edit=change.edit,
+            policy=change.policy,
         )
         if change.dry_run:
             return decision
+        commit()
+        self.moves_momentum = any(group.curve.momentum for group in self.groups)
         for group, one in zip(groups, ready, strict=True):
-            group.changed_at = self.step
-            self._count(one.bent)
+            if change.verb not in POLICY_VERBS:
+                group.changed_at = self.step
+            self._watch.count(one.bent)
+        self._refresh_factors()
         self._schedule_expiry()
         self._inbox.note(now)
-        return self._record(decision)
+        return self._ledger.record(decision)
 
-    def _refresh_factors(self) -> None:
-        """Show each policy where its factors are now."""
-        for policy in self.policies:
-            policy.factors = {group.name: group.factors[policy.name] for group in self.groups}
+    def _prepare(
+        self, change: Change, groups: Sequence[Group]
+    ) -> tuple[Callable[[], None], list[Prepared]]:
+        """Work out what a change does to the run as a whole and to each group."""
+        steps, commit = self.steps, _nothing
+        if change.verb is Verb.HORIZON:
+            commit = self._prepare_horizon(change)
+        elif change.policy is not None:
+            commit = self.roster.prepare(change.verb, change.policy)
+        ready = [
+            prepare(
+                change,
+                group,
+                step=self.step,
+                steps=steps,
+                revision=self.revision + 1,
+                make_curve=self._make_curve,
+            )
+            for group in groups
+        ]
+        return commit, ready
 
-    def _count(self, rules: Sequence[str]) -> None:
-        for rule in rules:
-            self.interventions[rule] = self.interventions.get(rule, 0) + 1
+    def _prepare_horizon(self, change: Change) -> Callable[[], None]:
+        assert change.edit is not None
+        assert change.edit.steps is not None
+        steps = change.edit.steps
+        if steps <= self.step:
+            expected = f"more than the {self.step} steps that are done; to end the run now, stop it"
+            raise InvalidRequest([Violation("steps", str(steps), expected)])
+        return lambda: setattr(self, "steps", steps)
 
-    def _follow(self, policy: AttachedPolicy, wish: Wish) -> None:
-        revision = self.revision + 1
+    def _follow(self, policy: Attached, wish: Wish) -> None:
+        """Let a policy's factors go where it wants them; in shadow that changes no LR."""
         groups = []
         for group in self.groups:
             if group.name not in wish.factors:
                 continue
-            if self.step < group.cool_at():
-                self._count((COOL_DOWN_STEPS,))
+            if not policy.is_shadow and self.step < group.cool_at():
+                self._watch.count((COOL_DOWN_STEPS,))
                 continue
-            group.aim(policy.name, wish.factors[group.name], wish.ramp_steps, self.step, revision)
-            group.compose()
-            group.changed_at = self.step
+            factor, revision = wish.factors[group.name], self.revision + 1
+            group.aim(policy.name, factor, wish.ramp_steps, self.step, revision)
             groups.append(group)
         if not groups:
             return
         self._refresh_factors()
+        if policy.is_shadow:
+            self._has_moved = True
+            return
+        for group in groups:
+            group.compose()
+            group.changed_at = self.step
         values = {wish.factors[group.name] for group in groups}
         value = values.pop() if len(values) == 1 else None
         self._decide(groups, f"policy:{policy.name}", value=value, reason=wish.reason)
+
+    def _look_after_policies(self) -> None:
+        """Record who was benched, and let the factors of who is long gone relax."""
+        for policy in self.roster.newly_benched():
+            reason = (
+                f"benched after offences in a row, the newest: {policy.record.last_failure}; "
+                "its factor stays"
+            )
+            self._decide(self.groups, f"policy:{policy.name}", verb="bench", reason=reason)
+        for remote in self.roster.remotes:
+            if remote.relaxes_at is not None and self.step >= remote.relaxes_at:
+                remote.relaxes_at = None
+                home = dict.fromkeys(self._names, 1.0)
+                reason = "it has not come back: to 1 again"
+                self._follow(remote, Wish(home, remote.terms.relax_steps, reason))
+
+    def _refresh_factors(self) -> None:
+        """Show each policy where its factors are now."""
+        for policy in self.roster.policies:
+            policy.factors = {group.name: group.factors[policy.name] for group in self.groups}
 
     def _expire(self) -> None:
         for group in self.groups:
@@ -227,54 +357,9 @@ class Steering:
         expiries = [group.operator.next_expiry() for group in self.groups]
         self._next_expiry = min((step for step in expiries if step is not None), default=_NEVER)
 
-    def _watch_guardrails(self) -> None:
-        """Notice that guardrails bend the LRs otherwise than at the step before."""
-        touched = tuple(group.touched for group in self.groups)
-        if touched != self._touched_before and not self._decisions:
-            self._record_guardrails()
-        self._touched_before = touched
-        self._is_bent = any(touched)
+    def _decide(self, groups: Sequence[Group], source: str, **fields: object) -> Decision:
+        return self._ledger.decide(self.step, groups, source, **fields)
 
-    def _record_guardrails(self) -> None:
-        """Record that a guardrail began or ceased to bend an LR that nobody else changed."""
-        changed = [
-            group
-            for group, before in zip(self.groups, self._touched_before, strict=True)
-            if group.touched != before
-        ]
-        acting = sorted({rule for group in changed for rule in group.touched})
-        reason = f"bent by {', '.join(acting)}" if acting else "no guardrail binds any more"
-        self._decide(changed, "guardrail", reason=reason)
 
-    def _decide(self, groups: Sequence[Group], source: str, **fields: Any) -> Decision:
-        """Record what has just been done to some groups."""
-        return self._record(
-            Decision(
-                revision=self.revision + 1,
-                applied_step=self.step,
-                source=source,
-                groups=self._describe(groups),
-                time=self._clock(),
-                **fields,
-            )
-        )
-
-    def _describe(
-        self, groups: Sequence[Group], bent: Mapping[str, tuple[str, ...]] = MappingProxyType({})
-    ) -> tuple[GroupChange, ...]:
-        """Describe the way of some groups from the LR they had to the one they have."""
-        old = dict(zip(self._names, self.learning_rates, strict=True))
-        return tuple(
-            group.change_from(old[group.name], bent.get(group.name, ())) for group in groups
-        )
-
-    def _record(self, decision: Decision) -> Decision:
-        """Keep a decision, and take its LRs as the old ones of the next."""
-        new = {change.name: change.new for change in decision.groups}
-        # A new list: whoever holds the old one keeps the old LRs.
-        self.learning_rates = [
-            new.get(name, lr) for name, lr in zip(self._names, self.learning_rates, strict=True)
-        ]
-        self.revision = decision.revision
-        self._decisions.append(decision)
-        return decision
+def _nothing() -> None:
+    """Commit a change that is done once its groups have followed it."""

@@ -1,13 +1,15 @@
-"""What each operator's verb does to one group."""
+"""What each of an operator's verbs does to one group."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rheostat.errors import FailedPrecondition
+from rheostat.errors import FailedPrecondition, InvalidRequest, InvalidSpec
 from rheostat.steering.group import Group
 from rheostat.steering.motion import Motion
 from rheostat.steering.operator import Hold, Term
-from rheostat.steering.records import Change, Verb
+from rheostat.steering.records import Change, PolicyEdit, Verb
+from rheostat.steering.segments import CurveMaker, edited
+from rheostat.steering.wishes import as_asked
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,12 +22,56 @@ class Prepared:
     changes start from there and not from a number nobody ever saw in the optimizer."""
 
 
-def prepare(change: Change, group: Group, step: int, revision: int) -> Prepared:
-    """Work out what a checked change does to a group at a step.
+def prepare(
+    change: Change, group: Group, *, step: int, steps: int, revision: int, make_curve: CurveMaker
+) -> Prepared:
+    """Work out what a checked change does to a group.
+
+    Args:
+        change: the wish.
+        group: one that it is for.
+        step: the first that it acts on.
+        steps: planned steps of the run.
+        revision: of the decision that it will be.
+        make_curve: makes the curve of a new schedule.
 
     Raises:
+        InvalidRequest: if a new schedule refuses its arguments.
         FailedPrecondition: if the group's schedule or gain is 0 where a ratio to it is needed.
     """
+    if change.edit is not None:
+        try:
+            segment = edited(
+                group.segment,
+                change.verb,
+                change.edit,
+                group=group.name,
+                step=step,
+                steps=steps,
+                revision=revision,
+                make_curve=make_curve,
+            )
+        except InvalidSpec as error:
+            raise InvalidRequest(as_asked(error, "schedule")) from error
+        return Prepared(lambda: group.follow(segment, step))
+    if change.policy is not None:
+        return _policy(change.verb, change.policy, group, step, revision)
+    return _operator(change, group, step, revision)
+
+
+def _policy(verb: Verb, edit: PolicyEdit, group: Group, step: int, revision: int) -> Prepared:
+    match verb:
+        case Verb.ATTACH:
+            return Prepared(lambda: group.admit(edit.policy, edit.shadow))
+        case Verb.DETACH:
+            return Prepared(lambda: group.dismiss(edit.policy, edit.ramp_steps, step, revision))
+        case Verb.SHADOW | Verb.ENGAGE:
+            return Prepared(lambda: group.put_in_shadow(edit.policy, verb is Verb.SHADOW))
+        case _:
+            return Prepared(lambda: None)
+
+
+def _operator(change: Change, group: Group, step: int, revision: int) -> Prepared:
     operator = group.operator
     lasts = change.expires_after_steps
     expires_at = None if lasts is None else step + lasts

@@ -17,7 +17,7 @@ from prometheus_client.utils import floatToGoString
 
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.records import Phase, RunView, Snapshot
-from rheostat.steering.records import GroupState
+from rheostat.steering.records import GroupState, PolicyStatus
 from rheostat.telemetry import metrics
 from rheostat.telemetry.metrics import MetricDescription
 
@@ -40,6 +40,10 @@ class RunSource(Protocol):
         """Step durations by run; a run may be missing."""
 
     @property
+    def policy_durations(self) -> Mapping[str, Mapping[str, Histogram]]:
+        """Durations of policies' answers by run, then by policy; a run may be missing."""
+
+    @property
     def changes(self) -> Mapping[str, Mapping[str, int]]:
         """Number of decisions by run, then by source; a run may be missing."""
 
@@ -56,7 +60,8 @@ class RunCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without samples: what registering needs to know."""
-        return [*_simple_families().values(), _duration_family()]
+        histograms = (metrics.STEP_DURATION, metrics.POLICY_DECISION_DURATION)
+        return [*_simple_families().values(), *map(_histogram_family, histograms)]
 
     def collect(self) -> Iterable[Metric]:
         """Return every family of the table, with a sample for each run that is shown."""
@@ -67,7 +72,7 @@ class RunCollector(Collector):
             for metric, value, labels in self._samples(view):
                 if value is not None:
                     families[metric].add_metric([view.name, *labels], value)
-        return [*families.values(), self._durations(views)]
+        return [*families.values(), self._step_durations(views), self._policy_durations(views)]
 
     def _is_shown(self, view: RunView) -> bool:
         return view.finished_at is None or self._clock() - view.finished_at <= KEEP_FINISHED_SECONDS
@@ -81,16 +86,19 @@ class RunCollector(Collector):
         if view.snapshot is not None:
             yield from _steering(view.snapshot)
 
-    def _durations(self, views: Sequence[RunView]) -> HistogramMetricFamily:
-        family = _duration_family()
+    def _step_durations(self, views: Sequence[RunView]) -> HistogramMetricFamily:
+        family = _histogram_family(metrics.STEP_DURATION)
         for view in views:
             histogram = self._source.durations.get(view.name)
             if histogram is not None:
-                edges = [*map(floatToGoString, histogram.buckets), "+Inf"]
-                cumulative = itertools.accumulate(histogram.counts)
-                family.add_metric(
-                    [view.name], list(zip(edges, cumulative, strict=True)), histogram.sum
-                )
+                _add(family, [view.name], histogram)
+        return family
+
+    def _policy_durations(self, views: Sequence[RunView]) -> HistogramMetricFamily:
+        family = _histogram_family(metrics.POLICY_DECISION_DURATION)
+        for view in views:
+            for policy, histogram in self._source.policy_durations.get(view.name, {}).items():
+                _add(family, [view.name, policy], histogram)
         return family
 
 
@@ -113,9 +121,22 @@ def _steering(snapshot: Snapshot) -> Iterator[Sample]:
             yield metrics.LEARNING_RATE_COMPONENT, value, (group.name, component)
     for rule, count in snapshot.guardrail_interventions.items():
         yield metrics.GUARDRAIL_INTERVENTIONS, count, (rule,)
-    for policy, outcomes in snapshot.policy_decisions.items():
-        for outcome, count in outcomes.items():
-            yield metrics.POLICY_DECISIONS, count, (policy, outcome)
+        for policy, learning_rate in group.shadows.items():
+            yield metrics.SHADOW_LEARNING_RATE, learning_rate, (group.name, policy)
+    for one in snapshot.policies:
+        for outcome, count in one.outcomes.items():
+            yield metrics.POLICY_DECISIONS, count, (one.name, outcome)
+        for state, is_in_it in _states(one):
+            yield metrics.POLICY_STATE, float(is_in_it), (one.name, state)
+
+
+def _states(policy: PolicyStatus) -> Iterator[tuple[str, bool]]:
+    """Yield what a policy can be, and whether it is; more than one may be so."""
+    is_gone = policy.connected is False
+    yield "active", not (policy.shadow or policy.benched or is_gone)
+    yield "shadow", policy.shadow
+    yield "benched", policy.benched
+    yield "vanished", is_gone
 
 
 def _components(group: GroupState) -> Iterator[tuple[str, float | None]]:
@@ -136,6 +157,11 @@ def _simple_families() -> dict[MetricDescription, GaugeMetricFamily | CounterMet
     }
 
 
-def _duration_family() -> HistogramMetricFamily:
-    metric = metrics.STEP_DURATION
+def _histogram_family(metric: MetricDescription) -> HistogramMetricFamily:
     return HistogramMetricFamily(metric.name, metric.help, labels=metric.labels, unit="seconds")
+
+
+def _add(family: HistogramMetricFamily, labels: list[str], histogram: Histogram) -> None:
+    edges = [*map(floatToGoString, histogram.buckets), "+Inf"]
+    cumulative = itertools.accumulate(histogram.counts)
+    family.add_metric(labels, list(zip(edges, cumulative, strict=True)), histogram.sum)

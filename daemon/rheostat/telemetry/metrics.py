@@ -78,7 +78,26 @@ POLICY_DECISIONS = MetricDescription(
     "rheostat_policy_decisions_total",
     "counter",
     ("run", "policy", "outcome"),
-    "Answers of a policy, by outcome: changed, kept or failed.",
+    "Answers of a policy, by outcome: changed, kept, failed, slow, late, or missed where none came "
+    "in time.",
+)
+POLICY_DECISION_DURATION = MetricDescription(
+    "rheostat_policy_decision_duration_seconds",
+    "histogram",
+    ("run", "policy"),
+    "Time a policy took for an answer; over the network there and back for a remote one.",
+)
+POLICY_STATE = MetricDescription(
+    "rheostat_policy_state",
+    "gauge",
+    ("run", "policy", "state"),
+    "What a policy is: 1 for active, shadow, benched or vanished where it is so, else 0.",
+)
+SHADOW_LEARNING_RATE = MetricDescription(
+    "rheostat_shadow_learning_rate",
+    "gauge",
+    ("run", "group", "policy"),
+    "The learning rate that a policy in shadow would have given.",
 )
 RUN_PHASE = MetricDescription(
     "rheostat_run_phase",
@@ -106,6 +125,9 @@ METRICS = (
     LEARNING_RATE_CHANGES,
     GUARDRAIL_INTERVENTIONS,
     POLICY_DECISIONS,
+    POLICY_DECISION_DURATION,
+    POLICY_STATE,
+    SHADOW_LEARNING_RATE,
     RUN_PHASE,
     BUILD_INFO,
 )

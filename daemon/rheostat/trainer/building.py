@@ -1,5 +1,6 @@
 """From a spec to everything the loop needs, in the order that makes two runs identical."""
 
+import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -11,26 +12,23 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rheostat.errors import InvalidSpec, Violation
-from rheostat.spec.building import build_policy, build_schedule
-from rheostat.spec.models import Spec
+from rheostat.spec.building import build_policy
+from rheostat.spec.models import PolicySpec, Spec
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import guardrails_of
 from rheostat.steering.policies import AttachedPolicy
+from rheostat.steering.records import PolicyEdit
 from rheostat.steering.steering import Steering
+from rheostat.trainer.curves import CurveShop
 from rheostat.trainer.data import Data, load_data
 from rheostat.trainer.data.batches import Batches, make_batches, validation_batches
 from rheostat.trainer.devices import find_device, use_threads
 from rheostat.trainer.groups import ParamGroup, make_groups
+from rheostat.trainer.interrupting import Interrupt
 from rheostat.trainer.losses import LossFunction, find_loss
 from rheostat.trainer.models import build_model
-from rheostat.trainer.optimizers import (
-    check_arguments,
-    has_momentum,
-    lrs_of,
-    make_optimizer,
-    semantics_of,
-)
-from rheostat_policies import Curve, GroupInfo, RunInfo, ScheduleRun
+from rheostat.trainer.optimizers import check_arguments, make_optimizer, semantics_of
+from rheostat_policies import POLICIES, Curve, GroupInfo, RunInfo
 
 VALIDATION_BATCH = 1000
 """Samples of a validation batch: large for speed, the same in every run for equal sums."""
@@ -50,11 +48,9 @@ class Parts:
     loss: LossFunction
     groups: tuple[ParamGroup, ...]
     optimizer: Optimizer
-    curves: tuple[Curve, ...]
-    """The schedule of each group, before `lr_scale`."""
     steering: Steering
     steps: int
-    """Planned optimizer steps."""
+    """Planned optimizer steps, until somebody moves the horizon."""
     warnings: tuple[str, ...]
 
 
@@ -79,10 +75,7 @@ def build(spec: Spec, name: str) -> Parts:
     check_arguments(spec.optimizer, list(enumerate(spec.groups)))
     optimizer = make_optimizer(spec.optimizer, groups)
     steps = planned_steps(spec, batches.steps_per_epoch)
-    curves = make_curves(spec, groups, lrs_of(groups, optimizer), steps, batches)
-    if any(curve.momentum for curve in curves) and not has_momentum(optimizer):
-        expected = f"false: {spec.optimizer.name} has no momentum to cycle"
-        raise InvalidSpec([Violation("schedule.args.cycle_momentum", "true", expected)])
+    curves = CurveShop(spec, groups, optimizer, batches)
     steering = make_steering(spec, name, groups, curves, steps)
     return Parts(
         spec=spec,
@@ -94,7 +87,6 @@ def build(spec: Spec, name: str) -> Parts:
         loss=loss,
         groups=groups,
         optimizer=optimizer,
-        curves=curves,
         steering=steering,
         steps=steps,
         warnings=(*semantics_of(optimizer), *_blind_policies(spec, steering)),
@@ -116,37 +108,8 @@ def planned_steps(spec: Spec, steps_per_epoch: int) -> int:
     return max(1, round(spec.train.epochs * steps_per_epoch))
 
 
-def make_curves(
-    spec: Spec, groups: Sequence[ParamGroup], lrs: Sequence[float], steps: int, batches: Batches
-) -> tuple[Curve, ...]:
-    """Make each group's schedule; groups that start from the same LR share one.
-
-    Args:
-        spec: the run's.
-        groups: its param groups.
-        lrs: the LR that each group's schedule starts from, before `lr_scale`.
-        steps: planned optimizer steps.
-        batches: what an epoch is.
-    """
-    made: dict[tuple[float, bool], Curve] = {}
-    curves = []
-    for group, lr in zip(groups, lrs, strict=True):
-        is_own = group.lr is not None or group.terms.optimizer is not None
-        if (lr, is_own) not in made:
-            run = ScheduleRun(
-                lr=lr,
-                steps=steps,
-                steps_per_epoch=batches.steps_per_epoch,
-                batch_size=spec.data.batch_size,
-                lr_is_own=is_own,
-            )
-            made[lr, is_own] = build_schedule(spec.schedule, run)
-        curves.append(made[lr, is_own])
-    return tuple(curves)
-
-
 def make_steering(
-    spec: Spec, name: str, groups: Sequence[ParamGroup], curves: Sequence[Curve], steps: int
+    spec: Spec, name: str, groups: Sequence[ParamGroup], curves: CurveShop, steps: int
 ) -> Steering:
     """Put schedules, policies and guardrails together.
 
@@ -169,28 +132,41 @@ def make_steering(
         ),
         seed=spec.train.seed,
     )
-    policies = [
-        AttachedPolicy(one.name, build_policy(one, path=f"policies[{index}]"), run)
-        for index, one in enumerate(spec.policies)
-    ]
-    steered = [
-        Group(
-            group.name,
-            curve,
-            group.terms.lr_scale,
-            guardrails_of(
-                spec.guardrails.of(group.name), _scaled(curve, group.terms.lr_scale), steps
-            ),
-            [policy.name for policy in policies],
-        )
-        for group, curve in zip(groups, curves, strict=True)
-    ]
-    return Steering(steered, policies, time.time, spec.guardrails.max_changes_per_minute)
+    return Steering(
+        [_steered(spec, group, curves.make(group.name, None, steps), steps) for group in groups],
+        [_attached(one, f"policies[{index}]", run) for index, one in enumerate(spec.policies)],
+        time.time,
+        steps=steps,
+        make_curve=curves.make,
+        make_policy=lambda edit: _attached(_policy_spec(edit), "policy", run),
+        max_changes_per_minute=spec.guardrails.max_changes_per_minute,
+    )
+
+
+def _steered(spec: Spec, group: ParamGroup, curve: Curve, steps: int) -> Group:
+    scale = group.terms.lr_scale
+    bounds = guardrails_of(spec.guardrails.of(group.name), _scaled(curve, scale), steps)
+    return Group(group.name, curve, scale, bounds)
+
+
+def _attached(spec: PolicySpec, path: str, run: RunInfo) -> AttachedPolicy:
+    """Make a policy for a run; only those from elsewhere are interrupted when they hang."""
+    policy = build_policy(spec, path=path)
+    interrupt = None if spec.name in POLICIES else Interrupt
+    try:
+        return AttachedPolicy(spec.name, policy, run, is_shadow=spec.shadow, interrupt=interrupt)
+    except Exception as error:  # somebody else's initial_state
+        problem = f"initial_state failed with {type(error).__name__}: {error}"
+        raise InvalidSpec([Violation(f"{path}.name", spec.name, problem)]) from error
+
+
+def _policy_spec(edit: PolicyEdit) -> PolicySpec:
+    return PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"), shadow=edit.shadow)
 
 
 def _blind_policies(spec: Spec, steering: Steering) -> Iterator[str]:
     """Name the policies that will never see what they look for."""
-    for policy in steering.policies:
+    for policy in steering.roster.policies:
         if spec.train.accumulate == 1 and "gradient_noise" in policy.observes:
             yield (
                 f"policy {policy.name} compares micro-batches and there are none: "

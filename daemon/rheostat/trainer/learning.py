@@ -58,12 +58,17 @@ class Learner:
         self._needs_closure = isinstance(optimizer, torch.optim.LBFGS)
         # The common case has a path of its own: each Python frame costs a microsecond there.
         self._is_plain = train.precision == "float32" and train.accumulate == 1
-        wants_more = set(observes) - {"gradient_norm"}
-        self.watch = GradientWatch(self._parameters, observes) if wants_more else None
+        self.watch: GradientWatch | None = None
         """What compares gradients; None while no policy wants to know."""
+        self.observe(observes)
         self.gradient_norm: Tensor | None = None
         """Total norm of the gradients of the last step that measured it, before clipping; on the
         device."""
+
+    def observe(self, observes: Collection[str]) -> None:
+        """Measure these fields of an `Observation` from now on, and no others that cost time."""
+        wants_more = set(observes) - {"gradient_norm"}
+        self.watch = GradientWatch(self._parameters, observes) if wants_more else None
 
     def learn(self, step: int, inputs: Tensor, targets: Tensor, measure_norm: bool) -> float:
         """Take one optimizer step and return the batch's loss before it.

@@ -8,8 +8,11 @@ from rheostat.runs.messages import (
     ChangeCommand,
     Decided,
     Message,
+    Observed,
     PauseCommand,
     Paused,
+    PolicyAnswer,
+    PolicyVanished,
     ResumeCommand,
     Resumed,
     StopCommand,
@@ -25,9 +28,10 @@ from rheostat.trainer.building import Parts
 from rheostat.trainer.learning import Learner
 from rheostat.trainer.link import Link
 from rheostat.trainer.ranks import Ranks
-from rheostat.trainer.recorder import Recorder
+from rheostat.trainer.recorder import Recorder, pack
 from rheostat.trainer.refusals import refusal
 from rheostat.trainer.validation import validate
+from rheostat_policies import Action
 
 REPORT_SECONDS = 0.05
 """Time between two telemetry messages while nothing is asked: 20 a second, whatever the speed."""
@@ -61,14 +65,12 @@ class Loop:
             parts.optimizer,
             train,
             parts.device,
-            parts.steering.observes,
         )
         self._validation = parts.validation
         self._batch_size = parts.spec.data.batch_size
-        wants_norm = "gradient_norm" in parts.steering.observes
-        self._norm_every = 1 if wants_norm else train.gradient_norm_every
+        self._observes: frozenset[str] = frozenset()
+        self._norm_every = train.gradient_norm_every
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
-        self._moves_momentum = any(curve.momentum for curve in parts.curves)
         self._momenta: Sequence[float | None] = [None] * len(parts.groups)
         self._is_paused = False
         self._train_loss: float | None = None
@@ -80,6 +82,7 @@ class Loop:
         self._speed_since_step = 0
         self._duration = 0.0
         self._steps_per_second: float | None = None
+        self._look_at_policies()
 
     def run(self) -> Result:
         """Train to the planned end or until told to stop, and return how it ended.
@@ -89,7 +92,8 @@ class Loop:
             LinkLost: if the daemon is gone.
         """
         self.parts.model.train()
-        self.advance(self.parts.steps)
+        while self.step < self._steering.steps and not self.is_stopped:
+            self.advance(self._steering.steps - self.step)
         if self._validation_step != self.step:
             self._validate()
         self.report()
@@ -102,8 +106,9 @@ class Loop:
 
     def advance(self, steps: int) -> None:
         """Train up to some more steps; fewer when the run ends or is stopped."""
-        end = min(self.step + steps, self.parts.steps)
-        while self.step < end:
+        end = self.step + steps
+        # The horizon may move while we go.
+        while self.step < min(end, self._steering.steps):
             self._steer()
             if self.is_stopped:
                 break
@@ -120,8 +125,11 @@ class Loop:
             self._speed_since, self._speed_since_step = now, self.step
         self._reported_at = now
         rows = self._recorder.take()
+        durations = self._steering.roster.take_durations()
         telemetry = Telemetry(
-            snapshot=self._snapshot(), rows=None if self._link.is_congested else rows
+            snapshot=self._snapshot(),
+            rows=None if self._link.is_congested else rows,
+            policy_durations={name: pack(seconds) for name, seconds in durations.items()},
         )
         self._link.send(*before, telemetry, *after)
 
@@ -129,18 +137,36 @@ class Loop:
         """Decide and write the LRs of the step about to run."""
         watch = self._learner.watch
         extras = () if watch is None else watch.measured
-        self._steering.advance(self.step, self._measurement(), extras)
-        self._obey(self._link.receive())
+        steering = self._steering
+        steering.advance(self.step, self._measurement(), extras)
+        if steering.roster.outbox:
+            self._send_observations()
+        answers = self._obey(self._link.receive())
+        while (seconds := steering.patience()) > 0:
+            answers += self._obey(self._link.receive(seconds))
+        self._settle(answers)
         while self._is_paused and not self.is_stopped:
-            self._obey(self._link.receive(PAUSED_POLL_SECONDS))
+            self._settle(self._obey(self._link.receive(PAUSED_POLL_SECONDS)))
 
-    def _obey(self, commands: Sequence[ToTrainer]) -> None:
-        """Carry out commands, write the LRs that result, and answer."""
+    def _send_observations(self) -> None:
+        outbox = self._steering.roster.outbox
+        if not self._link.is_congested:
+            self._link.send(
+                *(Observed(policy=name, observation=observation) for name, observation in outbox)
+            )
+        outbox.clear()
+
+    def _obey(self, commands: Sequence[ToTrainer]) -> list[Message]:
+        """Carry out commands, and return the answers to those that steering does not answer."""
         answers: list[Message] = []
         for command in commands:
             match command:
                 case ChangeCommand():
                     self._steering.submit(command.command_id, command.change)
+                case PolicyAnswer():
+                    self._steering.answer(command.policy, command.step, _action(command))
+                case PolicyVanished():
+                    self._steering.vanish(command.policy)
                 case PauseCommand():
                     self._is_paused = True
                     answers.append(Paused(step=self.step))
@@ -149,23 +175,37 @@ class Loop:
                     answers.append(Resumed(step=self.step))
                 case StopCommand():
                     self.is_stopped = True
+        return answers
+
+    def _settle(self, answers: list[Message]) -> None:
+        """Fix the LRs of the step and write them; tell of decisions, and answer."""
         decisions, outcomes = self._steering.settle()
         self._write()
         if decisions or outcomes or answers:
             answers += [_answer(outcome) for outcome in outcomes]
             self._report_decisions(decisions, answers)
+            self._look_at_policies()
         elif (
             self._duration >= SLOW_STEP_SECONDS
             or time.perf_counter() - self._reported_at >= REPORT_SECONDS
         ):
             self.report()
 
+    def _look_at_policies(self) -> None:
+        """Measure what the policies attached now want to see."""
+        observes = self._steering.roster.observes()
+        if observes != self._observes:
+            self._observes = observes
+            self._learner.observe(observes)
+            every = self.parts.spec.train.gradient_norm_every
+            self._norm_every = 1 if "gradient_norm" in observes else every
+
     def _write(self) -> None:
         steering = self._steering
         if self._ranks.world_size > 1:
             steering.learning_rates = self._ranks.share(steering.learning_rates)
         self._actuator.write(steering.learning_rates)
-        if self._moves_momentum:
+        if steering.moves_momentum:
             self._momenta = [group.momentum for group in steering.groups]
             self._actuator.write_momenta(self._momenta)
 
@@ -188,8 +228,16 @@ class Loop:
             self._recorder.record_gradient_norm(step, self._gradient_norm)
         now = time.perf_counter()
         self._duration, self._boundary_at = now - self._boundary_at, now
-        learning_rates = self._steering.learning_rates
-        self._recorder.record(step, self._train_loss, learning_rates, self._momenta, self._duration)
+        steering = self._steering
+        self._recorder.record(
+            step,
+            self._train_loss,
+            steering.learning_rates,
+            steering.bases,
+            steering.components,
+            self._momenta,
+            self._duration,
+        )
         self.step = step + 1
 
     def _validate(self) -> None:
@@ -205,7 +253,7 @@ class Loop:
         has_norm = self._norm_every > 0 and step % self._norm_every == 0
         return (
             step,
-            self.parts.steps,
+            self._steering.steps,
             self._train_loss,
             self._validation_loss,
             self._validation_accuracy,
@@ -228,13 +276,12 @@ class Loop:
             samples=self.step * self._batch_size,
             steps_per_second=self._steps_per_second,
             guardrail_interventions=dict(steering.interventions),
-            policy_decisions={policy.name: dict(policy.outcomes) for policy in steering.policies},
-            policy_failures={
-                policy.name: policy.last_failure
-                for policy in steering.policies
-                if policy.last_failure
-            },
+            policies=steering.roster.statuses(),
         )
+
+
+def _action(answer: PolicyAnswer) -> Action:
+    return Action(factor=answer.factor, ramp_steps=answer.ramp_steps, reason=answer.reason)
 
 
 def _answer(outcome: Outcome) -> Message:

@@ -162,9 +162,9 @@ def semantics_of(optimizer: Optimizer) -> tuple[str, ...]:
     return tuple(notes[name] for name in names if name in notes)
 
 
-def has_momentum(optimizer: Optimizer) -> bool:
-    """Whether a schedule can move a momentum (`momentum` or the first of `betas`)."""
-    return all("momentum" in group or "betas" in group for group in optimizer.param_groups)
+def groups_with_momentum(optimizer: Optimizer) -> list[bool]:
+    """Return for each group whether it has a momentum to move: `momentum`, or `betas`' first."""
+    return ["momentum" in group or "betas" in group for group in optimizer.param_groups]
 
 
 def _unknown_arguments(

@@ -1,10 +1,22 @@
 """What the trainer tells the daemon of every step, gathered until it is worth a message."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
+import msgspec
 import numpy as np
 
 from rheostat.runs.records import StepRows
+from rheostat.steering.records import Components
+
+_Row = tuple[
+    float,
+    Sequence[float],
+    Sequence[float],
+    Components | None,
+    Sequence[float | None],
+    float,
+]
 
 
 class Recorder:
@@ -16,7 +28,7 @@ class Recorder:
     def __init__(self, groups: Sequence[str]) -> None:
         self._groups = tuple(groups)
         self._first_step = 0
-        self._rows: list[tuple[float, Sequence[float], Sequence[float | None], float]] = []
+        self._rows: list[_Row] = []
         self._gradient_norm: dict[int, float] = {}
         self._validation_loss: dict[int, float] = {}
         self._validation_accuracy: dict[int, float] = {}
@@ -26,13 +38,15 @@ class Recorder:
         step: int,
         train_loss: float,
         learning_rates: Sequence[float],
+        bases: Sequence[float],
+        components: Components | None,
         momenta: Sequence[float | None],
         duration: float,
     ) -> None:
         """Note one finished step; the sequences are kept, not copied."""
         if not self._rows:
             self._first_step = step
-        self._rows.append((train_loss, learning_rates, momenta, duration))
+        self._rows.append((train_loss, learning_rates, bases, components, momenta, duration))
 
     def record_gradient_norm(self, step: int, norm: float) -> None:
         """Note the total gradient norm measured in a step."""
@@ -52,14 +66,17 @@ class Recorder:
         norms, self._gradient_norm = self._gradient_norm, {}
         losses, self._validation_loss = self._validation_loss, {}
         accuracies, self._validation_accuracy = self._validation_accuracy, {}
-        train_losses, rates, momenta, durations = zip(*rows, strict=True) if rows else ((),) * 4
+        columns = zip(*rows, strict=True) if rows else ((),) * 6
+        train_losses, rates, bases, components, momenta, durations = columns
         return StepRows(
             first_step=self._first_step,
             count=len(rows),
-            train_loss=_pack(train_losses),
+            train_loss=pack(train_losses),
             learning_rate=self._columns(rates),
+            base=self._columns(bases),
+            components=_changes(components, self._first_step),
             momentum=self._columns(momenta),
-            duration=_pack(durations),
+            duration=pack(durations),
             gradient_norm=norms,
             validation_loss=losses,
             validation_accuracy=accuracies,
@@ -68,11 +85,21 @@ class Recorder:
     def _columns(self, rows: Sequence[Sequence[float | None]]) -> dict[str, bytes]:
         """Turn rows of a value per group into packed columns; a group without values has none."""
         return {
-            name: _pack(column)
+            name: pack(column)
             for name, column in zip(self._groups, zip(*rows, strict=True), strict=False)
             if None not in column
         }
 
 
-def _pack(values: Sequence[float | None]) -> bytes:
+def _changes(components: Sequence[Components | None], first_step: int) -> dict[int, str]:
+    """Return the components at the first step and at each that has others than the one before."""
+    return {
+        first_step + index: msgspec.json.encode(now).decode()
+        for index, (before, now) in enumerate(pairwise((None, *components)))
+        if now is not before
+    }
+
+
+def pack(values: Sequence[float | None]) -> bytes:
+    """Return doubles, little-endian, one after the other."""
     return np.asarray(values, dtype="<f8").tobytes()

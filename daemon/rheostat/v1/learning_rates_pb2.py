@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from rheostat.v1 import types_pb2 as rheostat_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rheostat/v1/learning_rates.proto\x12\x0brheostat.v1\x1a\x17rheostat/v1/types.proto\"\'\n\x05Scale\x12\x13\n\x06\x66\x61\x63tor\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_factor\"R\n\x04Ramp\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05steps\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x10\n\x0e_learning_rateB\x08\n\x06_steps\"3\n\x03Set\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_learning_rate\"4\n\x04Hold\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_learning_rate\"\t\n\x07Release\"&\n\x17GetLearningRatesRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"p\n\x18GetLearningRatesResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\'\n\x06groups\x18\x04 \x03(\x0b\x32\x17.rheostat.v1.GroupState\"\xd8\x03\n\x19\x43hangeLearningRateRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12#\n\x05scale\x18\x02 \x01(\x0b\x32\x12.rheostat.v1.ScaleH\x00\x12!\n\x04ramp\x18\x03 \x01(\x0b\x32\x11.rheostat.v1.RampH\x00\x12\x1f\n\x03set\x18\x04 \x01(\x0b\x32\x10.rheostat.v1.SetH\x00\x12!\n\x04hold\x18\x05 \x01(\x0b\x32\x11.rheostat.v1.HoldH\x00\x12\'\n\x07release\x18\x06 \x01(\x0b\x32\x14.rheostat.v1.ReleaseH\x00\x12\x0e\n\x06groups\x18\x07 \x03(\t\x12\x14\n\x07\x61t_step\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12 \n\x13\x65xpires_after_steps\x18\t \x01(\x03H\x02\x88\x01\x01\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x0c \x01(\x03H\x03\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x0e \x01(\x08\x12\x11\n\x04wait\x18\r \x01(\x08H\x04\x88\x01\x01\x42\x06\n\x04verbB\n\n\x08_at_stepB\x16\n\x14_expires_after_stepsB\x14\n\x12_expected_revisionB\x07\n\x05_wait\"6\n\x0c\x43hangedGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03old\x18\x02 \x01(\x01\x12\x0b\n\x03new\x18\x03 \x01(\x01\"\x9c\x02\n\x1a\x43hangeLearningRateResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\x08revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61pplied_step\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12)\n\x06groups\x18\x05 \x03(\x0b\x32\x19.rheostat.v1.ChangedGroup\x12\x12\n\nguardrails\x18\x06 \x03(\t\x12,\n\x08\x64\x65\x63ision\x18\x07 \x01(\x0b\x32\x15.rheostat.v1.DecisionH\x02\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x42\x0b\n\t_revisionB\x0f\n\r_applied_stepB\x0b\n\t_decision\"*\n\x1b\x45xplainLearningRatesRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"\x9e\x01\n\x1c\x45xplainLearningRatesResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\'\n\x06groups\x18\x04 \x03(\x0b\x32\x17.rheostat.v1.GroupState\x12(\n\tdecisions\x18\x05 \x03(\x0b\x32\x15.rheostat.v1.Decision\"y\n\x14ListDecisionsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x11\n\x0f_after_revisionB\x0c\n\n_page_size\"\x81\x01\n\x15ListDecisionsResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.rheostat.v1.DecisionRecord\x12 \n\x13next_after_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x16\n\x14_next_after_revision2\x9c\x03\n\rLearningRates\x12_\n\x10GetLearningRates\x12$.rheostat.v1.GetLearningRatesRequest\x1a%.rheostat.v1.GetLearningRatesResponse\x12\x65\n\x12\x43hangeLearningRate\x12&.rheostat.v1.ChangeLearningRateRequest\x1a\'.rheostat.v1.ChangeLearningRateResponse\x12k\n\x14\x45xplainLearningRates\x12(.rheostat.v1.ExplainLearningRatesRequest\x1a).rheostat.v1.ExplainLearningRatesResponse\x12V\n\rListDecisions\x12!.rheostat.v1.ListDecisionsRequest\x1a\".rheostat.v1.ListDecisionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n rheostat/v1/learning_rates.proto\x12\x0brheostat.v1\x1a\x17rheostat/v1/types.proto\"\'\n\x05Scale\x12\x13\n\x06\x66\x61\x63tor\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\t\n\x07_factor\"R\n\x04Ramp\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x12\x12\n\x05steps\x18\x02 \x01(\x03H\x01\x88\x01\x01\x42\x10\n\x0e_learning_rateB\x08\n\x06_steps\"3\n\x03Set\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_learning_rate\"4\n\x04Hold\x12\x1a\n\rlearning_rate\x18\x01 \x01(\x01H\x00\x88\x01\x01\x42\x10\n\x0e_learning_rate\"\t\n\x07Release\"\xc8\x01\n\rChangeOptions\x12\x0e\n\x06groups\x18\x01 \x03(\t\x12\x14\n\x07\x61t_step\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x06 \x01(\x08\x12\x11\n\x04wait\x18\x07 \x01(\x08H\x02\x88\x01\x01\x42\n\n\x08_at_stepB\x14\n\x12_expected_revisionB\x07\n\x05_wait\"\x91\x01\n\x13SwapScheduleRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x10\n\x08schedule\x18\x02 \x01(\t\x12\x0c\n\x04\x61rgs\x18\x03 \x01(\t\x12\x14\n\x07rescale\x18\x04 \x01(\x08H\x00\x88\x01\x01\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.rheostat.v1.ChangeOptionsB\n\n\x08_rescale\"O\n\x14SwapScheduleResponse\x12\x37\n\x06\x63hange\x18\x01 \x01(\x0b\x32\'.rheostat.v1.ChangeLearningRateResponse\"\x8d\x01\n\x11SetHorizonRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x12\n\x05steps\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x14\n\x07rescale\x18\x03 \x01(\x08H\x01\x88\x01\x01\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.rheostat.v1.ChangeOptionsB\x08\n\x06_stepsB\n\n\x08_rescale\"M\n\x12SetHorizonResponse\x12\x37\n\x06\x63hange\x18\x01 \x01(\x0b\x32\'.rheostat.v1.ChangeLearningRateResponse\"\x9b\x01\n\x14StartCooldownRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x12\n\x05steps\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05shape\x18\x03 \x01(\t\x12\x12\n\x05ratio\x18\x04 \x01(\x01H\x01\x88\x01\x01\x12+\n\x07options\x18\x05 \x01(\x0b\x32\x1a.rheostat.v1.ChangeOptionsB\x08\n\x06_stepsB\x08\n\x06_ratio\"P\n\x15StartCooldownResponse\x12\x37\n\x06\x63hange\x18\x01 \x01(\x0b\x32\'.rheostat.v1.ChangeLearningRateResponse\"\x8d\x01\n\x15RewarmScheduleRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x12\n\x05steps\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05ratio\x18\x03 \x01(\x01H\x01\x88\x01\x01\x12+\n\x07options\x18\x04 \x01(\x0b\x32\x1a.rheostat.v1.ChangeOptionsB\x08\n\x06_stepsB\x08\n\x06_ratio\"Q\n\x16RewarmScheduleResponse\x12\x37\n\x06\x63hange\x18\x01 \x01(\x0b\x32\'.rheostat.v1.ChangeLearningRateResponse\"&\n\x17GetLearningRatesRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"p\n\x18GetLearningRatesResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\'\n\x06groups\x18\x04 \x03(\x0b\x32\x17.rheostat.v1.GroupState\"\xd8\x03\n\x19\x43hangeLearningRateRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12#\n\x05scale\x18\x02 \x01(\x0b\x32\x12.rheostat.v1.ScaleH\x00\x12!\n\x04ramp\x18\x03 \x01(\x0b\x32\x11.rheostat.v1.RampH\x00\x12\x1f\n\x03set\x18\x04 \x01(\x0b\x32\x10.rheostat.v1.SetH\x00\x12!\n\x04hold\x18\x05 \x01(\x0b\x32\x11.rheostat.v1.HoldH\x00\x12\'\n\x07release\x18\x06 \x01(\x0b\x32\x14.rheostat.v1.ReleaseH\x00\x12\x0e\n\x06groups\x18\x07 \x03(\t\x12\x14\n\x07\x61t_step\x18\x08 \x01(\x03H\x01\x88\x01\x01\x12 \n\x13\x65xpires_after_steps\x18\t \x01(\x03H\x02\x88\x01\x01\x12\x0e\n\x06reason\x18\n \x01(\t\x12\x12\n\nrequest_id\x18\x0b \x01(\t\x12\x1e\n\x11\x65xpected_revision\x18\x0c \x01(\x03H\x03\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x0e \x01(\x08\x12\x11\n\x04wait\x18\r \x01(\x08H\x04\x88\x01\x01\x42\x06\n\x04verbB\n\n\x08_at_stepB\x16\n\x14_expires_after_stepsB\x14\n\x12_expected_revisionB\x07\n\x05_wait\"6\n\x0c\x43hangedGroup\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0b\n\x03old\x18\x02 \x01(\x01\x12\x0b\n\x03new\x18\x03 \x01(\x01\"\x9c\x02\n\x1a\x43hangeLearningRateResponse\x12\x0f\n\x07pending\x18\x01 \x01(\x08\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12\x15\n\x08revision\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x19\n\x0c\x61pplied_step\x18\x04 \x01(\x03H\x01\x88\x01\x01\x12)\n\x06groups\x18\x05 \x03(\x0b\x32\x19.rheostat.v1.ChangedGroup\x12\x12\n\nguardrails\x18\x06 \x03(\t\x12,\n\x08\x64\x65\x63ision\x18\x07 \x01(\x0b\x32\x15.rheostat.v1.DecisionH\x02\x88\x01\x01\x12\x0f\n\x07\x64ry_run\x18\x08 \x01(\x08\x42\x0b\n\t_revisionB\x0f\n\r_applied_stepB\x0b\n\t_decision\"F\n\x1b\x45xplainLearningRatesRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x11\n\x04step\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x07\n\x05_step\"\x9e\x01\n\x1c\x45xplainLearningRatesResponse\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04step\x18\x02 \x01(\x03\x12\x10\n\x08revision\x18\x03 \x01(\x03\x12\'\n\x06groups\x18\x04 \x03(\x0b\x32\x17.rheostat.v1.GroupState\x12(\n\tdecisions\x18\x05 \x03(\x0b\x32\x15.rheostat.v1.Decision\"y\n\x14ListDecisionsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x1b\n\x0e\x61\x66ter_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x16\n\tpage_size\x18\x03 \x01(\x05H\x01\x88\x01\x01\x42\x11\n\x0f_after_revisionB\x0c\n\n_page_size\"\x81\x01\n\x15ListDecisionsResponse\x12.\n\tdecisions\x18\x01 \x03(\x0b\x32\x1b.rheostat.v1.DecisionRecord\x12 \n\x13next_after_revision\x18\x02 \x01(\x03H\x00\x88\x01\x01\x42\x16\n\x14_next_after_revision2\xf3\x05\n\rLearningRates\x12_\n\x10GetLearningRates\x12$.rheostat.v1.GetLearningRatesRequest\x1a%.rheostat.v1.GetLearningRatesResponse\x12\x65\n\x12\x43hangeLearningRate\x12&.rheostat.v1.ChangeLearningRateRequest\x1a\'.rheostat.v1.ChangeLearningRateResponse\x12S\n\x0cSwapSchedule\x12 .rheostat.v1.SwapScheduleRequest\x1a!.rheostat.v1.SwapScheduleResponse\x12M\n\nSetHorizon\x12\x1e.rheostat.v1.SetHorizonRequest\x1a\x1f.rheostat.v1.SetHorizonResponse\x12V\n\rStartCooldown\x12!.rheostat.v1.StartCooldownRequest\x1a\".rheostat.v1.StartCooldownResponse\x12Y\n\x0eRewarmSchedule\x12\".rheostat.v1.RewarmScheduleRequest\x1a#.rheostat.v1.RewarmScheduleResponse\x12k\n\x14\x45xplainLearningRates\x12(.rheostat.v1.ExplainLearningRatesRequest\x1a).rheostat.v1.ExplainLearningRatesResponse\x12V\n\rListDecisions\x12!.rheostat.v1.ListDecisionsRequest\x1a\".rheostat.v1.ListDecisionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,24 +42,42 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_HOLD']._serialized_end=304
   _globals['_RELEASE']._serialized_start=306
   _globals['_RELEASE']._serialized_end=315
-  _globals['_GETLEARNINGRATESREQUEST']._serialized_start=317
-  _globals['_GETLEARNINGRATESREQUEST']._serialized_end=355
-  _globals['_GETLEARNINGRATESRESPONSE']._serialized_start=357
-  _globals['_GETLEARNINGRATESRESPONSE']._serialized_end=469
-  _globals['_CHANGELEARNINGRATEREQUEST']._serialized_start=472
-  _globals['_CHANGELEARNINGRATEREQUEST']._serialized_end=944
-  _globals['_CHANGEDGROUP']._serialized_start=946
-  _globals['_CHANGEDGROUP']._serialized_end=1000
-  _globals['_CHANGELEARNINGRATERESPONSE']._serialized_start=1003
-  _globals['_CHANGELEARNINGRATERESPONSE']._serialized_end=1287
-  _globals['_EXPLAINLEARNINGRATESREQUEST']._serialized_start=1289
-  _globals['_EXPLAINLEARNINGRATESREQUEST']._serialized_end=1331
-  _globals['_EXPLAINLEARNINGRATESRESPONSE']._serialized_start=1334
-  _globals['_EXPLAINLEARNINGRATESRESPONSE']._serialized_end=1492
-  _globals['_LISTDECISIONSREQUEST']._serialized_start=1494
-  _globals['_LISTDECISIONSREQUEST']._serialized_end=1615
-  _globals['_LISTDECISIONSRESPONSE']._serialized_start=1618
-  _globals['_LISTDECISIONSRESPONSE']._serialized_end=1747
-  _globals['_LEARNINGRATES']._serialized_start=1750
-  _globals['_LEARNINGRATES']._serialized_end=2162
+  _globals['_CHANGEOPTIONS']._serialized_start=318
+  _globals['_CHANGEOPTIONS']._serialized_end=518
+  _globals['_SWAPSCHEDULEREQUEST']._serialized_start=521
+  _globals['_SWAPSCHEDULEREQUEST']._serialized_end=666
+  _globals['_SWAPSCHEDULERESPONSE']._serialized_start=668
+  _globals['_SWAPSCHEDULERESPONSE']._serialized_end=747
+  _globals['_SETHORIZONREQUEST']._serialized_start=750
+  _globals['_SETHORIZONREQUEST']._serialized_end=891
+  _globals['_SETHORIZONRESPONSE']._serialized_start=893
+  _globals['_SETHORIZONRESPONSE']._serialized_end=970
+  _globals['_STARTCOOLDOWNREQUEST']._serialized_start=973
+  _globals['_STARTCOOLDOWNREQUEST']._serialized_end=1128
+  _globals['_STARTCOOLDOWNRESPONSE']._serialized_start=1130
+  _globals['_STARTCOOLDOWNRESPONSE']._serialized_end=1210
+  _globals['_REWARMSCHEDULEREQUEST']._serialized_start=1213
+  _globals['_REWARMSCHEDULEREQUEST']._serialized_end=1354
+  _globals['_REWARMSCHEDULERESPONSE']._serialized_start=1356
+  _globals['_REWARMSCHEDULERESPONSE']._serialized_end=1437
+  _globals['_GETLEARNINGRATESREQUEST']._serialized_start=1439
+  _globals['_GETLEARNINGRATESREQUEST']._serialized_end=1477
+  _globals['_GETLEARNINGRATESRESPONSE']._serialized_start=1479
+  _globals['_GETLEARNINGRATESRESPONSE']._serialized_end=1591
+  _globals['_CHANGELEARNINGRATEREQUEST']._serialized_start=1594
+  _globals['_CHANGELEARNINGRATEREQUEST']._serialized_end=2066
+  _globals['_CHANGEDGROUP']._serialized_start=2068
+  _globals['_CHANGEDGROUP']._serialized_end=2122
+  _globals['_CHANGELEARNINGRATERESPONSE']._serialized_start=2125
+  _globals['_CHANGELEARNINGRATERESPONSE']._serialized_end=2409
+  _globals['_EXPLAINLEARNINGRATESREQUEST']._serialized_start=2411
+  _globals['_EXPLAINLEARNINGRATESREQUEST']._serialized_end=2481
+  _globals['_EXPLAINLEARNINGRATESRESPONSE']._serialized_start=2484
+  _globals['_EXPLAINLEARNINGRATESRESPONSE']._serialized_end=2642
+  _globals['_LISTDECISIONSREQUEST']._serialized_start=2644
+  _globals['_LISTDECISIONSREQUEST']._serialized_end=2765
+  _globals['_LISTDECISIONSRESPONSE']._serialized_start=2768
+  _globals['_LISTDECISIONSRESPONSE']._serialized_end=2897
+  _globals['_LEARNINGRATES']._serialized_start=2900
+  _globals['_LEARNINGRATES']._serialized_end=3655
 # @@protoc_insertion_point(module_scope)

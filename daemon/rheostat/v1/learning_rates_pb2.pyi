@@ -142,6 +142,336 @@ class Release(_message.Message):
 Global___Release: _TypeAlias = Release  # noqa: Y015
 
 @_typing.final
+class ChangeOptions(_message.Message):
+    """ChangeOptions is what every change of a schedule or a policy may say."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GROUPS_FIELD_NUMBER: _builtins.int
+    AT_STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_REVISION_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    WAIT_FIELD_NUMBER: _builtins.int
+    at_step: _builtins.int
+    """at_step is the earliest step it acts on; absent is as soon as possible."""
+    reason: _builtins.str
+    """reason is why, kept in the history."""
+    request_id: _builtins.str
+    """request_id is an idempotency key: the same again gets the same answer; empty makes one up."""
+    expected_revision: _builtins.int
+    """expected_revision refuses the change if the run is at another one; absent is any."""
+    dry_run: _builtins.bool
+    """dry_run asks what the change would do at the next step; nothing is changed or recorded."""
+    wait: _builtins.bool
+    """wait says whether the answer comes once the change is applied; absent is yes."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """groups are the names it is for; empty means all."""
+
+    def __init__(
+        self,
+        *,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        at_step: _builtins.int | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        expected_revision: _builtins.int | None = ...,
+        dry_run: _builtins.bool = ...,
+        wait: _builtins.bool | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_at_step", b"_at_step", "_expected_revision", b"_expected_revision", "_wait", b"_wait", "at_step", b"at_step", "expected_revision", b"expected_revision", "wait", b"wait"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_at_step", b"_at_step", "_expected_revision", b"_expected_revision", "_wait", b"_wait", "at_step", b"at_step", "dry_run", b"dry_run", "expected_revision", b"expected_revision", "groups", b"groups", "reason", b"reason", "request_id", b"request_id", "wait", b"wait"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__at_step: _TypeAlias = _typing.Literal["at_step"]  # noqa: Y015
+    _WhichOneofArgType__at_step: _TypeAlias = _typing.Literal["_at_step", b"_at_step"]  # noqa: Y015
+    _WhichOneofReturnType__expected_revision: _TypeAlias = _typing.Literal["expected_revision"]  # noqa: Y015
+    _WhichOneofArgType__expected_revision: _TypeAlias = _typing.Literal["_expected_revision", b"_expected_revision"]  # noqa: Y015
+    _WhichOneofReturnType__wait: _TypeAlias = _typing.Literal["wait"]  # noqa: Y015
+    _WhichOneofArgType__wait: _TypeAlias = _typing.Literal["_wait", b"_wait"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__at_step) -> _WhichOneofReturnType__at_step | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_revision) -> _WhichOneofReturnType__expected_revision | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wait) -> _WhichOneofReturnType__wait | None: ...
+
+Global___ChangeOptions: _TypeAlias = ChangeOptions  # noqa: Y015
+
+@_typing.final
+class SwapScheduleRequest(_message.Message):
+    """SwapScheduleRequest asks for another schedule."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    RESCALE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    schedule: _builtins.str
+    """schedule is a name as in a spec."""
+    args: _builtins.str
+    """args are its arguments, a JSON object; empty is none."""
+    rescale: _builtins.bool
+    """rescale scales the new schedule so that it starts at the present LR; absent is yes."""
+    @_builtins.property
+    def options(self) -> Global___ChangeOptions:
+        """options are those of every change."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        schedule: _builtins.str = ...,
+        args: _builtins.str = ...,
+        rescale: _builtins.bool | None = ...,
+        options: Global___ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rescale", b"_rescale", "options", b"options", "rescale", b"rescale"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rescale", b"_rescale", "args", b"args", "options", b"options", "rescale", b"rescale", "run", b"run", "schedule", b"schedule"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rescale: _TypeAlias = _typing.Literal["rescale"]  # noqa: Y015
+    _WhichOneofArgType__rescale: _TypeAlias = _typing.Literal["_rescale", b"_rescale"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rescale) -> _WhichOneofReturnType__rescale | None: ...
+
+Global___SwapScheduleRequest: _TypeAlias = SwapScheduleRequest  # noqa: Y015
+
+@_typing.final
+class SwapScheduleResponse(_message.Message):
+    """SwapScheduleResponse says what it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___ChangeLearningRateResponse:
+        """change is the outcome."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ChangeLearningRateResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SwapScheduleResponse: _TypeAlias = SwapScheduleResponse  # noqa: Y015
+
+@_typing.final
+class SetHorizonRequest(_message.Message):
+    """SetHorizonRequest asks for another length of the run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    RESCALE_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    steps: _builtins.int
+    """steps is the planned number of optimizer steps of the whole run, more than are done."""
+    rescale: _builtins.bool
+    """rescale scales the schedules so that the LR goes on from where it is; absent is yes."""
+    @_builtins.property
+    def options(self) -> Global___ChangeOptions:
+        """options are those of every change; without groups."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        steps: _builtins.int | None = ...,
+        rescale: _builtins.bool | None = ...,
+        options: Global___ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_rescale", b"_rescale", "_steps", b"_steps", "options", b"options", "rescale", b"rescale", "steps", b"steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_rescale", b"_rescale", "_steps", b"_steps", "options", b"options", "rescale", b"rescale", "run", b"run", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__rescale: _TypeAlias = _typing.Literal["rescale"]  # noqa: Y015
+    _WhichOneofArgType__rescale: _TypeAlias = _typing.Literal["_rescale", b"_rescale"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rescale) -> _WhichOneofReturnType__rescale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+
+Global___SetHorizonRequest: _TypeAlias = SetHorizonRequest  # noqa: Y015
+
+@_typing.final
+class SetHorizonResponse(_message.Message):
+    """SetHorizonResponse says what it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___ChangeLearningRateResponse:
+        """change is the outcome."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ChangeLearningRateResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetHorizonResponse: _TypeAlias = SetHorizonResponse  # noqa: Y015
+
+@_typing.final
+class StartCooldownRequest(_message.Message):
+    """StartCooldownRequest asks for the fall at a run's end, now."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    steps: _builtins.int
+    """steps is the length of the fall; absent is what is left of the run."""
+    shape: _builtins.str
+    """shape is 1-sqrt, linear or cosine; empty is 1-sqrt."""
+    ratio: _builtins.float
+    """ratio is where it ends, as a share of the present LR, 0 to 1; absent is 0."""
+    @_builtins.property
+    def options(self) -> Global___ChangeOptions:
+        """options are those of every change."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        steps: _builtins.int | None = ...,
+        shape: _builtins.str = ...,
+        ratio: _builtins.float | None = ...,
+        options: Global___ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "_steps", b"_steps", "options", b"options", "ratio", b"ratio", "steps", b"steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "_steps", b"_steps", "options", b"options", "ratio", b"ratio", "run", b"run", "shape", b"shape", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ratio: _TypeAlias = _typing.Literal["ratio"]  # noqa: Y015
+    _WhichOneofArgType__ratio: _TypeAlias = _typing.Literal["_ratio", b"_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ratio) -> _WhichOneofReturnType__ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+
+Global___StartCooldownRequest: _TypeAlias = StartCooldownRequest  # noqa: Y015
+
+@_typing.final
+class StartCooldownResponse(_message.Message):
+    """StartCooldownResponse says what it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___ChangeLearningRateResponse:
+        """change is the outcome."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ChangeLearningRateResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartCooldownResponse: _TypeAlias = StartCooldownResponse  # noqa: Y015
+
+@_typing.final
+class RewarmScheduleRequest(_message.Message):
+    """RewarmScheduleRequest asks for another warm-up."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    OPTIONS_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    steps: _builtins.int
+    """steps is the length of the rise, 1 or more."""
+    ratio: _builtins.float
+    """ratio is where it starts, as a share of the schedule's LR, 0 to 1; absent is 0."""
+    @_builtins.property
+    def options(self) -> Global___ChangeOptions:
+        """options are those of every change."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        steps: _builtins.int | None = ...,
+        ratio: _builtins.float | None = ...,
+        options: Global___ChangeOptions | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "_steps", b"_steps", "options", b"options", "ratio", b"ratio", "steps", b"steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "_steps", b"_steps", "options", b"options", "ratio", b"ratio", "run", b"run", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ratio: _TypeAlias = _typing.Literal["ratio"]  # noqa: Y015
+    _WhichOneofArgType__ratio: _TypeAlias = _typing.Literal["_ratio", b"_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ratio) -> _WhichOneofReturnType__ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+
+Global___RewarmScheduleRequest: _TypeAlias = RewarmScheduleRequest  # noqa: Y015
+
+@_typing.final
+class RewarmScheduleResponse(_message.Message):
+    """RewarmScheduleResponse says what it did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___ChangeLearningRateResponse:
+        """change is the outcome."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ChangeLearningRateResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RewarmScheduleResponse: _TypeAlias = RewarmScheduleResponse  # noqa: Y015
+
+@_typing.final
 class GetLearningRatesRequest(_message.Message):
     """GetLearningRatesRequest names a run."""
 
@@ -410,18 +740,24 @@ class ExplainLearningRatesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """run is its name."""
+    step: _builtins.int
+    """step is a finished one to explain; absent is the one that runs next."""
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
+        step: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "step", b"step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "run", b"run", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
+    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
 
 Global___ExplainLearningRatesRequest: _TypeAlias = ExplainLearningRatesRequest  # noqa: Y015
 
@@ -441,14 +777,14 @@ class ExplainLearningRatesResponse(_message.Message):
     step: _builtins.int
     """step is the one explained."""
     revision: _builtins.int
-    """revision is that of the newest decision."""
+    """revision is that of the newest decision by that step."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.GroupState]:
         """groups says how each group's LR is made up."""
 
     @_builtins.property
     def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Decision]:
-        """decisions are those that still act, oldest first."""
+        """decisions are those that act on it, oldest first."""
 
     def __init__(
         self,

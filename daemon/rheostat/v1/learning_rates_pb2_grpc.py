@@ -45,6 +45,26 @@ class LearningRatesStub:
                 request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ChangeLearningRateRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ChangeLearningRateResponse.FromString,
                 _registered_method=True)
+        self.SwapSchedule = channel.unary_unary(
+                '/rheostat.v1.LearningRates/SwapSchedule',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.SwapScheduleRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.SwapScheduleResponse.FromString,
+                _registered_method=True)
+        self.SetHorizon = channel.unary_unary(
+                '/rheostat.v1.LearningRates/SetHorizon',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.SetHorizonRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.SetHorizonResponse.FromString,
+                _registered_method=True)
+        self.StartCooldown = channel.unary_unary(
+                '/rheostat.v1.LearningRates/StartCooldown',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.StartCooldownRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.StartCooldownResponse.FromString,
+                _registered_method=True)
+        self.RewarmSchedule = channel.unary_unary(
+                '/rheostat.v1.LearningRates/RewarmSchedule',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleResponse.FromString,
+                _registered_method=True)
         self.ExplainLearningRates = channel.unary_unary(
                 '/rheostat.v1.LearningRates/ExplainLearningRates',
                 request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesRequest.SerializeToString,
@@ -77,8 +97,37 @@ class LearningRatesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SwapSchedule(self, request, context):
+        """SwapSchedule lets another schedule give the base LR from the next step on. Its own clock starts
+        there, and the rest of the run is its length.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetHorizon(self, request, context):
+        """SetHorizon plans another number of steps for the run, and fits its schedules to it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def StartCooldown(self, request, context):
+        """StartCooldown lets the base LR fall from where it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RewarmSchedule(self, request, context):
+        """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainLearningRates(self, request, context):
-        """ExplainLearningRates says how the present LRs come about and which decisions still act.
+        """ExplainLearningRates says how the LRs of a step come about and which decisions act on them.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -103,6 +152,26 @@ def add_LearningRatesServicer_to_server(servicer, server):
                     servicer.ChangeLearningRate,
                     request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ChangeLearningRateRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ChangeLearningRateResponse.SerializeToString,
+            ),
+            'SwapSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.SwapSchedule,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.SwapScheduleRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.SwapScheduleResponse.SerializeToString,
+            ),
+            'SetHorizon': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetHorizon,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.SetHorizonRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.SetHorizonResponse.SerializeToString,
+            ),
+            'StartCooldown': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartCooldown,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.StartCooldownRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.StartCooldownResponse.SerializeToString,
+            ),
+            'RewarmSchedule': grpc.unary_unary_rpc_method_handler(
+                    servicer.RewarmSchedule,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleResponse.SerializeToString,
             ),
             'ExplainLearningRates': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainLearningRates,
@@ -170,6 +239,114 @@ class LearningRates:
             '/rheostat.v1.LearningRates/ChangeLearningRate',
             rheostat_dot_v1_dot_learning__rates__pb2.ChangeLearningRateRequest.SerializeToString,
             rheostat_dot_v1_dot_learning__rates__pb2.ChangeLearningRateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SwapSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/SwapSchedule',
+            rheostat_dot_v1_dot_learning__rates__pb2.SwapScheduleRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.SwapScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetHorizon(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/SetHorizon',
+            rheostat_dot_v1_dot_learning__rates__pb2.SetHorizonRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.SetHorizonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartCooldown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/StartCooldown',
+            rheostat_dot_v1_dot_learning__rates__pb2.StartCooldownRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.StartCooldownResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RewarmSchedule(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/RewarmSchedule',
+            rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleResponse.FromString,
             options,
             channel_credentials,
             insecure,

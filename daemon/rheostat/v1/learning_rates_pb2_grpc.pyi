@@ -40,8 +40,18 @@ class LearningRatesStub:
     A wish that is too large meets the guardrails; one that no LR can be is INVALID_ARGUMENT.
     ABORTED is a stale expected_revision; FAILED_PRECONDITION a run that cannot be changed now.
     """
+    SwapSchedule: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.SwapScheduleRequest, _learning_rates_pb2.SwapScheduleResponse]
+    """SwapSchedule lets another schedule give the base LR from the next step on. Its own clock starts
+    there, and the rest of the run is its length.
+    """
+    SetHorizon: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.SetHorizonRequest, _learning_rates_pb2.SetHorizonResponse]
+    """SetHorizon plans another number of steps for the run, and fits its schedules to it."""
+    StartCooldown: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.StartCooldownRequest, _learning_rates_pb2.StartCooldownResponse]
+    """StartCooldown lets the base LR fall from where it is."""
+    RewarmSchedule: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.RewarmScheduleRequest, _learning_rates_pb2.RewarmScheduleResponse]
+    """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
     ExplainLearningRates: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ExplainLearningRatesRequest, _learning_rates_pb2.ExplainLearningRatesResponse]
-    """ExplainLearningRates says how the present LRs come about and which decisions still act."""
+    """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
     ListDecisions: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ListDecisionsRequest, _learning_rates_pb2.ListDecisionsResponse]
     """ListDecisions returns a page of a run's history, oldest first."""
 
@@ -57,8 +67,18 @@ class LearningRatesAsyncStub(LearningRatesStub):
     A wish that is too large meets the guardrails; one that no LR can be is INVALID_ARGUMENT.
     ABORTED is a stale expected_revision; FAILED_PRECONDITION a run that cannot be changed now.
     """
+    SwapSchedule: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.SwapScheduleRequest, _learning_rates_pb2.SwapScheduleResponse]  # type: ignore[assignment]
+    """SwapSchedule lets another schedule give the base LR from the next step on. Its own clock starts
+    there, and the rest of the run is its length.
+    """
+    SetHorizon: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.SetHorizonRequest, _learning_rates_pb2.SetHorizonResponse]  # type: ignore[assignment]
+    """SetHorizon plans another number of steps for the run, and fits its schedules to it."""
+    StartCooldown: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.StartCooldownRequest, _learning_rates_pb2.StartCooldownResponse]  # type: ignore[assignment]
+    """StartCooldown lets the base LR fall from where it is."""
+    RewarmSchedule: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.RewarmScheduleRequest, _learning_rates_pb2.RewarmScheduleResponse]  # type: ignore[assignment]
+    """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
     ExplainLearningRates: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ExplainLearningRatesRequest, _learning_rates_pb2.ExplainLearningRatesResponse]  # type: ignore[assignment]
-    """ExplainLearningRates says how the present LRs come about and which decisions still act."""
+    """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
     ListDecisions: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ListDecisionsRequest, _learning_rates_pb2.ListDecisionsResponse]  # type: ignore[assignment]
     """ListDecisions returns a page of a run's history, oldest first."""
 
@@ -85,12 +105,46 @@ class LearningRatesServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def SwapSchedule(
+        self,
+        request: _learning_rates_pb2.SwapScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.SwapScheduleResponse, _abc.Awaitable[_learning_rates_pb2.SwapScheduleResponse]]:
+        """SwapSchedule lets another schedule give the base LR from the next step on. Its own clock starts
+        there, and the rest of the run is its length.
+        """
+
+    @_abc_1.abstractmethod
+    def SetHorizon(
+        self,
+        request: _learning_rates_pb2.SetHorizonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.SetHorizonResponse, _abc.Awaitable[_learning_rates_pb2.SetHorizonResponse]]:
+        """SetHorizon plans another number of steps for the run, and fits its schedules to it."""
+
+    @_abc_1.abstractmethod
+    def StartCooldown(
+        self,
+        request: _learning_rates_pb2.StartCooldownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.StartCooldownResponse, _abc.Awaitable[_learning_rates_pb2.StartCooldownResponse]]:
+        """StartCooldown lets the base LR fall from where it is."""
+
+    @_abc_1.abstractmethod
+    def RewarmSchedule(
+        self,
+        request: _learning_rates_pb2.RewarmScheduleRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.RewarmScheduleResponse, _abc.Awaitable[_learning_rates_pb2.RewarmScheduleResponse]]:
+        """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
+
+    @_abc_1.abstractmethod
     def ExplainLearningRates(
         self,
         request: _learning_rates_pb2.ExplainLearningRatesRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_learning_rates_pb2.ExplainLearningRatesResponse, _abc.Awaitable[_learning_rates_pb2.ExplainLearningRatesResponse]]:
-        """ExplainLearningRates says how the present LRs come about and which decisions still act."""
+        """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
 
     @_abc_1.abstractmethod
     def ListDecisions(

@@ -102,6 +102,7 @@ class GroupDescription(_message.Message):
     NAMES_FIELD_NUMBER: _builtins.int
     OPTIMIZER_FIELD_NUMBER: _builtins.int
     ARGS_FIELD_NUMBER: _builtins.int
+    SCHEDULE_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is unique within the run."""
     tensors: _builtins.int
@@ -114,6 +115,8 @@ class GroupDescription(_message.Message):
     """lr_scale multiplies the schedule's LR."""
     optimizer: _builtins.str
     """optimizer is the name of the group's own; absent where it uses the run's."""
+    schedule: _builtins.str
+    """schedule is the name of the group's own; absent where it uses the run's."""
     @_builtins.property
     def names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """names are the parameters', in the model."""
@@ -133,65 +136,26 @@ class GroupDescription(_message.Message):
         names: _abc.Iterable[_builtins.str] | None = ...,
         optimizer: _builtins.str | None = ...,
         args: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        schedule: _builtins.str | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_lr", b"_lr", "_optimizer", b"_optimizer", "lr", b"lr", "optimizer", b"optimizer"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lr", b"_lr", "_optimizer", b"_optimizer", "_schedule", b"_schedule", "lr", b"lr", "optimizer", b"optimizer", "schedule", b"schedule"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lr", b"_lr", "_optimizer", b"_optimizer", "args", b"args", "lr", b"lr", "lr_scale", b"lr_scale", "name", b"name", "names", b"names", "optimizer", b"optimizer", "parameters", b"parameters", "tensors", b"tensors"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lr", b"_lr", "_optimizer", b"_optimizer", "_schedule", b"_schedule", "args", b"args", "lr", b"lr", "lr_scale", b"lr_scale", "name", b"name", "names", b"names", "optimizer", b"optimizer", "parameters", b"parameters", "schedule", b"schedule", "tensors", b"tensors"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lr: _TypeAlias = _typing.Literal["lr"]  # noqa: Y015
     _WhichOneofArgType__lr: _TypeAlias = _typing.Literal["_lr", b"_lr"]  # noqa: Y015
     _WhichOneofReturnType__optimizer: _TypeAlias = _typing.Literal["optimizer"]  # noqa: Y015
     _WhichOneofArgType__optimizer: _TypeAlias = _typing.Literal["_optimizer", b"_optimizer"]  # noqa: Y015
+    _WhichOneofReturnType__schedule: _TypeAlias = _typing.Literal["schedule"]  # noqa: Y015
+    _WhichOneofArgType__schedule: _TypeAlias = _typing.Literal["_schedule", b"_schedule"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__lr) -> _WhichOneofReturnType__lr | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__optimizer) -> _WhichOneofReturnType__optimizer | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__schedule) -> _WhichOneofReturnType__schedule | None: ...
 
 Global___GroupDescription: _TypeAlias = GroupDescription  # noqa: Y015
-
-@_typing.final
-class OutcomeCounts(_message.Message):
-    """OutcomeCounts counts a policy's answers."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    @_typing.final
-    class CountsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.int
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.int = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    COUNTS_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def counts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """counts is by outcome: kept, changed, failed."""
-
-    def __init__(
-        self,
-        *,
-        counts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-Global___OutcomeCounts: _TypeAlias = OutcomeCounts  # noqa: Y015
 
 @_typing.final
 class Snapshot(_message.Message):
@@ -219,47 +183,6 @@ class Snapshot(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
-    @_typing.final
-    class PolicyDecisionsEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        @_builtins.property
-        def value(self) -> Global___OutcomeCounts: ...
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: Global___OutcomeCounts | None = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
-    @_typing.final
-    class PolicyFailuresEntry(_message.Message):
-        DESCRIPTOR: _descriptor.Descriptor
-
-        KEY_FIELD_NUMBER: _builtins.int
-        VALUE_FIELD_NUMBER: _builtins.int
-        key: _builtins.str
-        value: _builtins.str
-        def __init__(
-            self,
-            *,
-            key: _builtins.str = ...,
-            value: _builtins.str = ...,
-        ) -> None: ...
-        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
-        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
-        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-        def WhichOneof(self, oneof_group: _Never) -> None: ...
-
     STEP_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     GROUPS_FIELD_NUMBER: _builtins.int
@@ -271,9 +194,8 @@ class Snapshot(_message.Message):
     SAMPLES_FIELD_NUMBER: _builtins.int
     STEPS_PER_SECOND_FIELD_NUMBER: _builtins.int
     GUARDRAIL_INTERVENTIONS_FIELD_NUMBER: _builtins.int
-    POLICY_DECISIONS_FIELD_NUMBER: _builtins.int
-    POLICY_FAILURES_FIELD_NUMBER: _builtins.int
     IN_FORCE_FIELD_NUMBER: _builtins.int
+    POLICIES_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the number of finished steps, and so the index of the step that uses these LRs next."""
     revision: _builtins.int
@@ -301,16 +223,12 @@ class Snapshot(_message.Message):
         """guardrail_interventions counts the group-steps bent so far, by rule."""
 
     @_builtins.property
-    def policy_decisions(self) -> _containers.MessageMap[_builtins.str, Global___OutcomeCounts]:
-        """policy_decisions counts answers so far, by policy."""
-
-    @_builtins.property
-    def policy_failures(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
-        """policy_failures is what the newest failure said, by policy."""
-
-    @_builtins.property
     def in_force(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
         """in_force lists the revisions that still act on some LR, oldest first."""
+
+    @_builtins.property
+    def policies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PolicyStatus]:
+        """policies says where each attached policy stands, in the order they are asked."""
 
     def __init__(
         self,
@@ -326,13 +244,12 @@ class Snapshot(_message.Message):
         samples: _builtins.int = ...,
         steps_per_second: _builtins.float | None = ...,
         guardrail_interventions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
-        policy_decisions: _abc.Mapping[_builtins.str, Global___OutcomeCounts] | None = ...,
-        policy_failures: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
         in_force: _abc.Iterable[_builtins.int] | None = ...,
+        policies: _abc.Iterable[_types_pb2.PolicyStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "groups", b"groups", "guardrail_interventions", b"guardrail_interventions", "in_force", b"in_force", "policy_decisions", b"policy_decisions", "policy_failures", b"policy_failures", "revision", b"revision", "samples", b"samples", "step", b"step", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "groups", b"groups", "guardrail_interventions", b"guardrail_interventions", "in_force", b"in_force", "policies", b"policies", "revision", b"revision", "samples", b"samples", "step", b"step", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gradient_norm: _TypeAlias = _typing.Literal["gradient_norm"]  # noqa: Y015
     _WhichOneofArgType__gradient_norm: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm"]  # noqa: Y015
@@ -693,6 +610,46 @@ class StepRows(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class BaseEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.bytes
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.bytes = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class ComponentsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FIRST_STEP_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     TRAIN_LOSS_FIELD_NUMBER: _builtins.int
@@ -702,6 +659,8 @@ class StepRows(_message.Message):
     GRADIENT_NORM_FIELD_NUMBER: _builtins.int
     VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
     VALIDATION_ACCURACY_FIELD_NUMBER: _builtins.int
+    BASE_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
     first_step: _builtins.int
     """first_step is the index of the first."""
     count: _builtins.int
@@ -730,6 +689,16 @@ class StepRows(_message.Message):
     def validation_accuracy(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:
         """validation_accuracy is by number of finished steps."""
 
+    @_builtins.property
+    def base(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
+        """base is a column of the schedule's LR by group."""
+
+    @_builtins.property
+    def components(self) -> _containers.ScalarMap[_builtins.int, _builtins.str]:
+        """components says how the LRs come about from a step on, as JSON (revision, in_force, groups): at
+        the first step of the batch, and at each where anything but the schedule moved one.
+        """
+
     def __init__(
         self,
         *,
@@ -742,10 +711,12 @@ class StepRows(_message.Message):
         gradient_norm: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
         validation_loss: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
         validation_accuracy: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
+        base: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
+        components: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["count", b"count", "duration", b"duration", "first_step", b"first_step", "gradient_norm", b"gradient_norm", "learning_rate", b"learning_rate", "momentum", b"momentum", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "components", b"components", "count", b"count", "duration", b"duration", "first_step", b"first_step", "gradient_norm", b"gradient_norm", "learning_rate", b"learning_rate", "momentum", b"momentum", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -49,6 +49,26 @@ class GroupState(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class ShadowsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     NAME_FIELD_NUMBER: _builtins.int
     LEARNING_RATE_FIELD_NUMBER: _builtins.int
     BASE_FIELD_NUMBER: _builtins.int
@@ -57,6 +77,7 @@ class GroupState(_message.Message):
     HOLD_FIELD_NUMBER: _builtins.int
     GUARDRAILS_FIELD_NUMBER: _builtins.int
     MOMENTUM_FIELD_NUMBER: _builtins.int
+    SHADOWS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is unique within the run; the same in spec, metrics, logs and requests."""
     learning_rate: _builtins.float
@@ -77,6 +98,10 @@ class GroupState(_message.Message):
     def guardrails(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """guardrails names the rules that bent the result, in the order they acted."""
 
+    @_builtins.property
+    def shadows(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """shadows holds the LR that each policy in shadow would have given, by policy."""
+
     def __init__(
         self,
         *,
@@ -88,10 +113,11 @@ class GroupState(_message.Message):
         hold: _builtins.float | None = ...,
         guardrails: _abc.Iterable[_builtins.str] | None = ...,
         momentum: _builtins.float | None = ...,
+        shadows: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_hold", b"_hold", "_momentum", b"_momentum", "hold", b"hold", "momentum", b"momentum"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold", b"_hold", "_momentum", b"_momentum", "base", b"base", "factors", b"factors", "guardrails", b"guardrails", "hold", b"hold", "learning_rate", b"learning_rate", "momentum", b"momentum", "name", b"name", "operator", b"operator"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_hold", b"_hold", "_momentum", b"_momentum", "base", b"base", "factors", b"factors", "guardrails", b"guardrails", "hold", b"hold", "learning_rate", b"learning_rate", "momentum", b"momentum", "name", b"name", "operator", b"operator", "shadows", b"shadows"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__hold: _TypeAlias = _typing.Literal["hold"]  # noqa: Y015
     _WhichOneofArgType__hold: _TypeAlias = _typing.Literal["_hold", b"_hold"]  # noqa: Y015
@@ -103,6 +129,241 @@ class GroupState(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__momentum) -> _WhichOneofReturnType__momentum | None: ...
 
 Global___GroupState: _TypeAlias = GroupState  # noqa: Y015
+
+@_typing.final
+class ScheduleEdit(_message.Message):
+    """ScheduleEdit is what was wished for the schedule; each verb has its own fields."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCHEDULE_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    RESCALE_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    SHAPE_FIELD_NUMBER: _builtins.int
+    schedule: _builtins.str
+    """schedule is the name of a swap's new schedule."""
+    args: _builtins.str
+    """args are its arguments, a JSON object; empty is none."""
+    steps: _builtins.int
+    """steps is a horizon's length of the run, or the length of a cooldown or rewarming."""
+    rescale: _builtins.bool
+    """rescale says whether the LR goes on from where it was, in a swap or horizon."""
+    ratio: _builtins.float
+    """ratio is where a cooldown ends or a rewarming starts, as a share of the LR, 0 to 1."""
+    shape: _builtins.str
+    """shape is a cooldown's: 1-sqrt, linear or cosine; empty is 1-sqrt."""
+    def __init__(
+        self,
+        *,
+        schedule: _builtins.str = ...,
+        args: _builtins.str = ...,
+        steps: _builtins.int | None = ...,
+        rescale: _builtins.bool = ...,
+        ratio: _builtins.float | None = ...,
+        shape: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "_steps", b"_steps", "ratio", b"ratio", "steps", b"steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_ratio", b"_ratio", "_steps", b"_steps", "args", b"args", "ratio", b"ratio", "rescale", b"rescale", "schedule", b"schedule", "shape", b"shape", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__ratio: _TypeAlias = _typing.Literal["ratio"]  # noqa: Y015
+    _WhichOneofArgType__ratio: _TypeAlias = _typing.Literal["_ratio", b"_ratio"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__ratio) -> _WhichOneofReturnType__ratio | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+
+Global___ScheduleEdit: _TypeAlias = ScheduleEdit  # noqa: Y015
+
+@_typing.final
+class RemoteTerms(_message.Message):
+    """RemoteTerms is how a policy that answers over the network takes part in a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODE_FIELD_NUMBER: _builtins.int
+    DEADLINE_FIELD_NUMBER: _builtins.int
+    EVERY_FIELD_NUMBER: _builtins.int
+    OBSERVES_FIELD_NUMBER: _builtins.int
+    HOLD_STEPS_FIELD_NUMBER: _builtins.int
+    RELAX_STEPS_FIELD_NUMBER: _builtins.int
+    mode: _builtins.str
+    """mode is async (answers act when they come) or lockstep (a step waits for its answer)."""
+    deadline: _builtins.float
+    """deadline is the time in seconds after which an answer is too late; required for lockstep."""
+    every: _builtins.int
+    """every is the number of steps from one observation to the next."""
+    hold_steps: _builtins.int
+    """hold_steps is how long its factor stays once it has vanished."""
+    relax_steps: _builtins.int
+    """relax_steps is how long the factor then takes back to 1; 0 is for ever."""
+    @_builtins.property
+    def observes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """observes are costly fields of an observation that it needs: gradient_norm,
+        gradient_alignment, gradient_signal, gradient_noise.
+        """
+
+    def __init__(
+        self,
+        *,
+        mode: _builtins.str = ...,
+        deadline: _builtins.float | None = ...,
+        every: _builtins.int = ...,
+        observes: _abc.Iterable[_builtins.str] | None = ...,
+        hold_steps: _builtins.int = ...,
+        relax_steps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_deadline", b"_deadline", "deadline", b"deadline"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_deadline", b"_deadline", "deadline", b"deadline", "every", b"every", "hold_steps", b"hold_steps", "mode", b"mode", "observes", b"observes", "relax_steps", b"relax_steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__deadline: _TypeAlias = _typing.Literal["deadline"]  # noqa: Y015
+    _WhichOneofArgType__deadline: _TypeAlias = _typing.Literal["_deadline", b"_deadline"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__deadline) -> _WhichOneofReturnType__deadline | None: ...
+
+Global___RemoteTerms: _TypeAlias = RemoteTerms  # noqa: Y015
+
+@_typing.final
+class PolicyEdit(_message.Message):
+    """PolicyEdit is what was wished for a policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    ARGS_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    RAMP_STEPS_FIELD_NUMBER: _builtins.int
+    REMOTE_FIELD_NUMBER: _builtins.int
+    policy: _builtins.str
+    """policy is its name."""
+    args: _builtins.str
+    """args are its arguments, a JSON object; empty is none."""
+    shadow: _builtins.bool
+    """shadow says whether it was attached without effect."""
+    ramp_steps: _builtins.int
+    """ramp_steps is how long a detached policy's factor takes to 1; 1 is at once."""
+    @_builtins.property
+    def remote(self) -> Global___RemoteTerms:
+        """remote is how it takes part; absent where it runs inside the trainer."""
+
+    def __init__(
+        self,
+        *,
+        policy: _builtins.str = ...,
+        args: _builtins.str = ...,
+        shadow: _builtins.bool = ...,
+        ramp_steps: _builtins.int = ...,
+        remote: Global___RemoteTerms | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_remote", b"_remote", "remote", b"remote"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_remote", b"_remote", "args", b"args", "policy", b"policy", "ramp_steps", b"ramp_steps", "remote", b"remote", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__remote: _TypeAlias = _typing.Literal["remote"]  # noqa: Y015
+    _WhichOneofArgType__remote: _TypeAlias = _typing.Literal["_remote", b"_remote"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__remote) -> _WhichOneofReturnType__remote | None: ...
+
+Global___PolicyEdit: _TypeAlias = PolicyEdit  # noqa: Y015
+
+@_typing.final
+class PolicyStatus(_message.Message):
+    """PolicyStatus is where one policy of a run stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class OutcomesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class FactorsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
+    BENCHED_FIELD_NUMBER: _builtins.int
+    MODE_FIELD_NUMBER: _builtins.int
+    CONNECTED_FIELD_NUMBER: _builtins.int
+    OUTCOMES_FIELD_NUMBER: _builtins.int
+    FAILURE_FIELD_NUMBER: _builtins.int
+    FACTORS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """name is unique within the run."""
+    shadow: _builtins.bool
+    """shadow says whether it decides without effect."""
+    benched: _builtins.bool
+    """benched says whether it has offended too often and is not asked any more."""
+    mode: _builtins.str
+    """mode is async or lockstep of a remote policy; empty where it runs inside the trainer."""
+    connected: _builtins.bool
+    """connected says whether a remote policy is there; absent where it runs inside."""
+    failure: _builtins.str
+    """failure is what the newest offence was; empty while there was none."""
+    @_builtins.property
+    def outcomes(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """outcomes counts its answers: kept, changed, failed, slow, late, missed."""
+
+    @_builtins.property
+    def factors(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """factors holds its factor by group."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        shadow: _builtins.bool = ...,
+        benched: _builtins.bool = ...,
+        mode: _builtins.str = ...,
+        connected: _builtins.bool | None = ...,
+        outcomes: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        failure: _builtins.str = ...,
+        factors: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_connected", b"_connected", "connected", b"connected"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_connected", b"_connected", "benched", b"benched", "connected", b"connected", "factors", b"factors", "failure", b"failure", "mode", b"mode", "name", b"name", "outcomes", b"outcomes", "shadow", b"shadow"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__connected: _TypeAlias = _typing.Literal["connected"]  # noqa: Y015
+    _WhichOneofArgType__connected: _TypeAlias = _typing.Literal["_connected", b"_connected"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__connected) -> _WhichOneofReturnType__connected | None: ...
+
+Global___PolicyStatus: _TypeAlias = PolicyStatus  # noqa: Y015
 
 @_typing.final
 class GroupChange(_message.Message):
@@ -197,6 +458,8 @@ class Decision(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
+    EDIT_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """revision counts a run's decisions from 1, without gaps."""
     applied_step: _builtins.int
@@ -204,7 +467,7 @@ class Decision(_message.Message):
     source: _builtins.str
     """source is operator, policy:<name>, guardrail or expiry."""
     verb: _builtins.str
-    """verb is the operator's; empty for other sources."""
+    """verb is the operator's, what expired, or bench, vanish, relax of a policy; else empty."""
     value: _builtins.float
     """value came with the verb, or is the factor a policy asked for; absent where there was none."""
     principal: _builtins.str
@@ -225,6 +488,14 @@ class Decision(_message.Message):
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupChange]:
         """groups are those that were changed, with old and new LR."""
 
+    @_builtins.property
+    def edit(self) -> Global___ScheduleEdit:
+        """edit is what was done to the schedule; absent for other verbs."""
+
+    @_builtins.property
+    def policy(self) -> Global___PolicyEdit:
+        """policy is what was done to a policy; absent for other verbs."""
+
     def __init__(
         self,
         *,
@@ -239,13 +510,24 @@ class Decision(_message.Message):
         request_id: _builtins.str = ...,
         time: _builtins.float = ...,
         requested_at: _builtins.float = ...,
+        edit: Global___ScheduleEdit | None = ...,
+        policy: Global___PolicyEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "edit", b"edit", "policy", b"policy", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "applied_step", b"applied_step", "groups", b"groups", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "applied_step", b"applied_step", "edit", b"edit", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__edit: _TypeAlias = _typing.Literal["edit"]  # noqa: Y015
+    _WhichOneofArgType__edit: _TypeAlias = _typing.Literal["_edit", b"_edit"]  # noqa: Y015
+    _WhichOneofReturnType__policy: _TypeAlias = _typing.Literal["policy"]  # noqa: Y015
+    _WhichOneofArgType__policy: _TypeAlias = _typing.Literal["_policy", b"_policy"]  # noqa: Y015
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__edit) -> _WhichOneofReturnType__edit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__policy) -> _WhichOneofReturnType__policy | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015

@@ -37,7 +37,13 @@ def make_claims(entry: PlacingEntry, path: str, names: Sequence[str]) -> list[Cl
         case TiersPreset():
             return _tiers(entry, path, names)
         case HeadPreset():
-            place = Place(name="head", terms=Terms(lr=entry.lr, args=entry.args))
+            terms = Terms(
+                lr=entry.lr,
+                args=entry.args,
+                schedule=entry.schedule,
+                schedule_path=_schedule_path(entry, path),
+            )
+            place = Place(name="head", terms=terms)
         case GroupSpec():
             terms = Terms(
                 lr=entry.lr,
@@ -45,10 +51,16 @@ def make_claims(entry: PlacingEntry, path: str, names: Sequence[str]) -> list[Cl
                 args=entry.args,
                 optimizer=entry.optimizer,
                 optimizer_path="optimizer" if entry.optimizer is None else f"{path}.optimizer",
+                schedule=entry.schedule,
+                schedule_path=_schedule_path(entry, path),
             )
             place = Place(name=entry.name, terms=terms)
     pattern = re.compile(entry.match)
     return [Claim(place, tuple(name for name in names if pattern.search(name)))]
+
+
+def _schedule_path(entry: GroupSpec | HeadPreset, path: str) -> str:
+    return "schedule" if entry.schedule is None else f"{path}.schedule"
 
 
 def _layer_decay(entry: LayerDecayPreset, path: str, names: Sequence[str]) -> list[Claim]:

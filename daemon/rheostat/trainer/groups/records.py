@@ -8,6 +8,7 @@ from torch import nn
 
 from rheostat.runs.records import GroupDescription
 from rheostat.spec.groups import OptimizerSpec
+from rheostat.spec.schedules import ScheduleSpec
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,10 @@ class Terms:
     """An optimizer of their own; None is the run's."""
     optimizer_path: str = field(default="optimizer", compare=False)
     """Field of the spec that chose the optimizer, for errors."""
+    schedule: ScheduleSpec | None = None
+    """A schedule of their own; None is the run's."""
+    schedule_path: str = field(default="schedule", compare=False)
+    """Field of the spec that chose the schedule, for errors."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,4 +70,5 @@ class ParamGroup:
             names=tuple(name for name, _ in self.parameters),
             optimizer=None if terms.optimizer is None else terms.optimizer.name,
             args={name: json.dumps(value) for name, value in terms.args.items()},
+            schedule=None if terms.schedule is None else terms.schedule.name,
         )

@@ -1,0 +1,92 @@
+"""The daemon's side of TLS: its certificate, and whose client certificates it trusts."""
+
+import ssl
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+from rheostat.door.reloading import Reloaded
+from rheostat.errors import InvalidRequest, Violation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TlsFiles:
+    """PEM files; whoever renews them may simply replace them."""
+
+    cert: Path
+    """The daemon's certificate, followed by those between it and its CA."""
+    key: Path
+    """Its private key, without a password."""
+    client_ca: Path | None = None
+    """CAs of clients. Where given, every client must have a certificate from one of them."""
+
+    def load(self) -> "Certificates":
+        """Read the files.
+
+        Raises:
+            InvalidRequest: if one is missing or none of its kind, or key and certificate differ.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            # An empty password is a wrong one; without any, OpenSSL would ask at the terminal.
+            context.load_cert_chain(self.cert, self.key, password="")
+            chain, key = self.cert.read_bytes(), self.key.read_bytes()
+        except (OSError, ssl.SSLError) as error:
+            expected = f"a certificate in PEM to which {self.key} is the key, unencrypted ({error})"
+            raise InvalidRequest([Violation("tls_cert", str(self.cert), expected)]) from error
+        client_ca = self._trust_clients(context)
+        return Certificates(chain=chain, key=key, client_ca=client_ca, context=context)
+
+    def watched(self) -> Reloaded["Certificates"]:
+        """Return the certificates of the moment, whatever happens to the files.
+
+        Raises:
+            InvalidRequest: if they make no sense now.
+        """
+        files = [self.cert, self.key, *([self.client_ca] if self.client_ca else [])]
+        return Reloaded(files, self.load)
+
+    def _trust_clients(self, context: ssl.SSLContext) -> bytes | None:
+        """Have a context demand client certificates; return the CAs they must come from."""
+        if self.client_ca is None:
+            return None
+        try:
+            context.load_verify_locations(self.client_ca)
+            authorities = self.client_ca.read_bytes()
+        except (OSError, ssl.SSLError) as error:
+            expected = f"the certificates of CAs, in PEM ({error})"
+            raise InvalidRequest([Violation("tls_client_ca", str(self.client_ca), expected)]) from (
+                error
+            )
+        context.verify_mode = ssl.CERT_REQUIRED
+        return authorities
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Certificates:
+    """What the files held at one moment."""
+
+    chain: bytes
+    key: bytes = field(repr=False)
+    client_ca: bytes | None
+    context: ssl.SSLContext
+    """The same, for HTTP."""
+
+
+class PresentContext(ssl.SSLContext):
+    """A context for asyncio that shakes hands with the certificates of the moment.
+
+    Reloading one context in place would do for the certificate, but never forget an old client CA.
+    """
+
+    _certificates: Reloaded[Certificates]
+
+    def __new__(cls, certificates: Reloaded[Certificates]) -> Self:
+        """Make a context that has the protocol of a server and nothing else of its own."""
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_SERVER)
+        context._certificates = certificates
+        return context
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """Begin one connection, which keeps its certificates to its end."""
+        return self._certificates.current().context.wrap_bio(*arguments, **options)

@@ -1,0 +1,89 @@
+"""A daemon inside another program: what `rheostat run` starts where none lives."""
+
+import asyncio
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import structlog
+
+from rheostat.app import daemon
+from rheostat.locating import Endpoints
+from rheostat.logs import configure_logs
+from rheostat.settings import Settings
+
+log = structlog.get_logger()
+
+
+@contextmanager
+def embedded(state_dir: Path) -> Iterator[Endpoints]:
+    """Run a daemon in a thread of this process for the life of the block.
+
+    It takes the default ports, or free ones where those are busy, and logs to the state directory.
+    """
+    loop = asyncio.new_event_loop()
+    started: list[Endpoints | BaseException] = []
+    is_started, is_over = threading.Event(), asyncio.Event()
+
+    async def live() -> None:
+        try:
+            async with _embedded_daemon(state_dir) as endpoints:
+                started.append(endpoints)
+                is_started.set()
+                await is_over.wait()
+        except BaseException as error:
+            started.append(error)
+            raise
+        finally:
+            is_started.set()
+
+    def run() -> None:
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            try:
+                runner.run(live())
+            except Exception:
+                if started and isinstance(started[0], BaseException):
+                    return  # told to whoever waits for the start
+                log.exception("daemon.failed")
+
+    thread = threading.Thread(target=run, name="embedded daemon")
+    thread.start()
+    try:
+        is_started.wait()
+        if isinstance(started[0], BaseException):
+            raise started[0]
+        yield started[0]
+    finally:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(is_over.set)
+        thread.join()
+
+
+@asynccontextmanager
+async def _embedded_daemon(state_dir: Path) -> AsyncIterator[Endpoints]:
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (state_dir / "daemon.log").open("a") as output:
+        configure_logs("human", "info", output)
+        usual = Settings(state_dir=state_dir)
+        settings = Settings(
+            state_dir=state_dir,
+            address=_free_or_any(usual.address),
+            metrics_address=_free_or_any(usual.metrics_address),
+            # It ends with the command, and would take a run that it has begun with it.
+            continue_queue=False,
+        )
+        async with daemon(settings) as endpoints:
+            yield endpoints
+
+
+def _free_or_any(address: str) -> str:
+    host, _, port = address.rpartition(":")
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, int(port)))
+        except OSError:
+            return f"{host}:0"
+    return address

@@ -1,0 +1,76 @@
+"""Where the daemon of a state directory is found, and that there is only one."""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from rheostat.errors import FailedPrecondition
+
+_LOCK_FILE = "daemon.lock"
+_ENDPOINTS_FILE = "daemon.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """Where a living daemon answers."""
+
+    address: str
+    metrics_address: str | None
+
+
+def daemon_address(state_dir: Path) -> str | None:
+    """Return the address of the daemon that lives on a state directory, None when none does."""
+    try:
+        with (state_dir / _LOCK_FILE).open() as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        pass  # somebody holds it: a daemon lives here
+    except OSError:
+        return None
+    else:
+        return None
+    try:
+        return str(json.loads((state_dir / _ENDPOINTS_FILE).read_text())["address"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+@contextmanager
+def exclusive(state_dir: Path) -> Iterator[None]:
+    """Keep other daemons off a state directory; the kernel forgets the lock with the process.
+
+    Raises:
+        FailedPrecondition: if another daemon lives there.
+    """
+    lock: IO[str]
+    with (state_dir / _LOCK_FILE).open("a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise FailedPrecondition(
+                f"another daemon lives on {state_dir} (at {daemon_address(state_dir)}); "
+                "talk to that one, or give this one a --state-dir of its own"
+            ) from None
+        try:
+            yield
+        finally:
+            (state_dir / _ENDPOINTS_FILE).unlink(missing_ok=True)
+
+
+def publish(state_dir: Path, endpoints: Endpoints) -> None:
+    """Let commands on this machine find the daemon of a state directory."""
+    text = json.dumps(
+        {
+            "address": endpoints.address,
+            "metrics_address": endpoints.metrics_address,
+            "pid": os.getpid(),
+        }
+    )
+    beside = state_dir / f"{_ENDPOINTS_FILE}.partial"
+    beside.write_text(text)
+    beside.replace(state_dir / _ENDPOINTS_FILE)

@@ -1,0 +1,86 @@
+"""How a daemon is set up, and which set-ups are refused."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from rheostat.door.addresses import is_loopback
+from rheostat.door.tls import TlsFiles
+from rheostat.errors import InvalidRequest, Violation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How a daemon is set up."""
+
+    state_dir: Path
+    """Its memory: database, run folders, and where the daemon of this folder can be found."""
+    address: str = "127.0.0.1:50051"
+    """host:port of the control plane; port 0 takes a free one."""
+    metrics_address: str = "127.0.0.1:9464"
+    """host:port of /metrics, /healthz and /readyz; port 0 takes a free one."""
+    health_address: str | None = None
+    """host:port of a plaintext server of /healthz and /readyz alone; None for none."""
+    tls_cert: Path | None = None
+    """The daemon's certificate in PEM; with it gRPC and /metrics speak TLS only."""
+    tls_key: Path | None = None
+    """Its private key in PEM."""
+    tls_client_ca: Path | None = None
+    """CAs in PEM; with them every client must present a certificate from one of them."""
+    tokens: Path | None = None
+    """A token file; with it every caller must present a token, or a certificate as above."""
+    insecure: bool = False
+    """Whether other machines may reach a daemon that lacks TLS or does not ask who they are."""
+    specs: Path | None = None
+    """A folder of specs to create runs from at the start, once each."""
+    max_concurrent_runs: int = 1
+    continue_queue: bool = True
+    """Whether to train what an earlier daemon left in the queue."""
+    drain_seconds: float = 30.0
+    """Time that trainers get to reach a step boundary, validate and save before they are killed."""
+    log_format: Literal["human", "json"] = "human"
+    log_level: str = "info"
+
+    @property
+    def tls(self) -> TlsFiles | None:
+        """The files behind TLS; None without a certificate."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return TlsFiles(cert=self.tls_cert, key=self.tls_key, client_ca=self.tls_client_ca)
+
+    @property
+    def exposed(self) -> tuple[str, ...]:
+        """The fields that are addresses which other machines can reach, and should not yet."""
+        if self.tls is not None and (self.tls_client_ca is not None or self.tokens is not None):
+            return ()
+        fields = ("address", "metrics_address")
+        return tuple(field for field in fields if not is_loopback(getattr(self, field)))
+
+    def check(self) -> None:
+        """Refuse what would leave the daemon open by mistake.
+
+        Raises:
+            InvalidRequest: with every such field.
+        """
+        if violations := list(self._violations()):
+            raise InvalidRequest(violations)
+
+    def _violations(self) -> Iterator[Violation]:
+        if self.tls_cert is not None and self.tls_key is None:
+            yield Violation("tls_key", "", "the private key of --tls-cert")
+        if self.tls_cert is None:
+            for field in ("tls_key", "tls_client_ca"):
+                if (path := getattr(self, field)) is not None:
+                    yield Violation(field, str(path), "a --tls-cert beside it")
+        if not self.insecure:
+            for field in self.exposed:
+                yield Violation(field, getattr(self, field), _MEND)
+        if self.specs is not None and not self.specs.is_dir():
+            yield Violation("specs", str(self.specs), "a folder of spec files")
+
+
+_MEND = (
+    "a loopback address such as 127.0.0.1:0; for other machines to reach it, give --tls-cert, "
+    "--tls-key, and --tokens or --tls-client-ca, or let everybody steer with --insecure"
+)

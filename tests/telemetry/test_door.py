@@ -1,0 +1,141 @@
+"""Who may see the metrics: over real HTTPS, with certificates of CAs made up here."""
+
+import ssl
+
+import aiohttp
+import pytest
+from cryptography.x509 import UniformResourceIdentifier
+from structlog.testing import capture_logs
+
+from rheostat.door.authenticating import Door, VerifiedCertificate
+from rheostat.door.tls import PresentContext, TlsFiles
+from rheostat.door.tokens import TokenFile, new_token
+from rheostat.telemetry.server import TelemetryServer
+
+
+@pytest.fixture
+async def serve(source):
+    """Start a telemetry server: `address = await serve(door=..., tls=...)`."""
+    servers = []
+
+    async def start(**options):
+        servers.append(
+            TelemetryServer(
+                source, address="127.0.0.1:0", is_ready=lambda: True, version="1.2.3", **options
+            )
+        )
+        return await servers[-1].start()
+
+    yield start
+    for server in servers:
+        await server.stop()
+
+
+@pytest.fixture
+def ada(tmp_path):
+    """A token that the file knows."""
+    made = new_token("ada")
+    (tmp_path / "tokens").write_text(f"{made.line}\n")
+    return made
+
+
+@pytest.fixture
+def token_door(tmp_path, ada):
+    return Door([TokenFile(tmp_path / "tokens")])
+
+
+def context_of(files, client_ca=None):
+    watched = TlsFiles(cert=files.cert, key=files.key, client_ca=client_ca).watched()
+    return PresentContext(watched)
+
+
+def trusting(ca, files=None):
+    context = ssl.create_default_context(cafile=ca.file)
+    if files is not None:
+        context.load_cert_chain(files.cert, files.key)
+    return context
+
+
+async def status_of(url, *, tls=True, token=None, authorization=None):
+    """Ask with a connection of its own, and return the status."""
+    headers = (
+        {"Authorization": authorization or f"Bearer {token}"} if token or authorization else {}
+    )
+    async with aiohttp.ClientSession() as http, http.get(url, headers=headers, ssl=tls) as answer:
+        await answer.read()
+        return answer.status
+
+
+async def test_metrics_are_for_who_presents_a_token(serve, ours, ada, token_door):
+    address = await serve(door=token_door, tls=context_of(ours.issue_server()))
+    url, tls = f"https://{address}/metrics", trusting(ours)
+
+    assert await status_of(url, tls=tls) == 401
+    assert await status_of(url, tls=tls, token="guess") == 401
+    assert await status_of(url, tls=tls, authorization="Basic YWRhOmFkYQ==") == 401
+    assert await status_of(url, tls=tls, token=ada.token) == 200
+
+
+async def test_the_answer_401_names_the_scheme_and_not_the_reason(serve, http, token_door):
+    url = f"http://{await serve(door=token_door)}/metrics"
+    with capture_logs() as logs:
+        async with http.get(url, headers={"Authorization": "Bearer guess"}) as answer:
+            text = await answer.text()
+
+    assert answer.headers["WWW-Authenticate"] == 'Bearer realm="rheostat"'
+    assert "not known" not in text
+    [refused] = [one for one in logs if one["event"] == "caller.refused"]
+    assert (refused["to"], refused["presented"]) == ("/metrics", "a bearer token that is not known")
+
+
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz"])
+async def test_health_is_told_to_everybody(serve, token_door, path):
+    assert await status_of(f"http://{await serve(door=token_door)}{path}") == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/metrics/", "//metrics", "/healthz/../metrics", "/%6Detrics", "/x"]
+)
+async def test_no_spelling_leads_around_the_door(serve, token_door, path):
+    assert await status_of(f"http://{await serve(door=token_door)}{path}") in (401, 404)
+
+
+async def test_a_client_certificate_is_enough_where_one_is_demanded(serve, ours, authority):
+    tls = context_of(ours.issue_server(), client_ca=ours.file)
+    url = f"https://{await serve(door=Door([VerifiedCertificate()]), tls=tls)}/metrics"
+    uri = ours.issue("prometheus", UniformResourceIdentifier("spiffe://x/prometheus"))
+    eve = authority("theirs").issue("eve")
+
+    assert await status_of(url, tls=trusting(ours, uri)) == 200
+    assert await status_of(url, tls=trusting(ours, ours.issue("plain"))) == 200
+    assert await status_of(url, tls=trusting(ours, ours.issue("none", common_name=""))) == 401
+    for client in (trusting(ours), trusting(ours, eve)):
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await status_of(url, tls=client)
+
+
+async def test_a_new_certificate_is_used_by_the_next_connection(serve, ours, authority):
+    theirs, files = authority("theirs"), ours.issue_server()
+    url = f"https://{await serve(tls=context_of(files))}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url, ssl=trusting(ours)) as answer:
+        theirs.issue_server()  # over the files in use
+
+        with pytest.raises(aiohttp.ClientConnectorCertificateError):
+            await status_of(url, tls=trusting(ours))
+        assert await status_of(url, tls=trusting(theirs)) == 200
+        assert "rheostat_build_info" in await answer.text(), "the connection before goes on"
+
+
+async def test_a_client_ca_that_is_replaced_is_forgotten(serve, ours, authority):
+    theirs, server = authority("theirs"), ours.issue_server()
+    clients = ours.folder / "clients.pem"
+    clients.write_bytes(ours.file.read_bytes())
+    url = f"https://{await serve(tls=context_of(server, client_ca=clients))}/metrics"
+    ada, eve = trusting(ours, ours.issue("ada")), trusting(ours, theirs.issue("eve"))
+    assert await status_of(url, tls=ada) == 200
+
+    clients.write_bytes(theirs.file.read_bytes())
+
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=ada)
+    assert await status_of(url, tls=eve) == 200
