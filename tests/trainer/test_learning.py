@@ -10,6 +10,7 @@ from torch import nn
 from rheostat.spec.models import TrainSpec
 from rheostat.trainer.learning import Learner, NonFiniteLoss
 from rheostat.trainer.losses import find_loss
+from rheostat.trainer.modes import evaluating
 from rheostat.trainer.validation import validate
 
 CPU = torch.device("cpu")
@@ -104,11 +105,12 @@ def test_validation_counts_every_sample_once_in_evaluation_mode() -> None:
         accuracy = (outputs.argmax(1) == targets).double().mean().item()
     batches = [(inputs[:7], targets[:7]), (inputs[7:], targets[7:])]
 
-    loss, share = validate(model, find_loss("cross_entropy"), batches)
+    with evaluating(model, torch.optim.SGD(model.parameters())):
+        loss, share = validate(model, find_loss("cross_entropy"), batches)
 
     assert loss == pytest.approx(expected, rel=1e-6)
     assert share == pytest.approx(accuracy)
-    assert model.training, "left as it was found"
+    assert model.training, "it goes on learning"
 
 
 def test_accuracy_is_absent_where_targets_are_not_classes() -> None:

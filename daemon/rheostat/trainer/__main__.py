@@ -48,6 +48,7 @@ def _train(run: str, folder: Path, link: Link) -> Message:
     from rheostat.trainer.building import build
     from rheostat.trainer.learning import NonFiniteLoss
     from rheostat.trainer.loop import Loop
+    from rheostat.trainer.modes import evaluation_mode
     from rheostat.trainer.ranks import Alone
     from rheostat.trainer.weights import save_weights
 
@@ -65,12 +66,14 @@ def _train(run: str, folder: Path, link: Link) -> Message:
     try:
         result = loop.run()
     except NonFiniteLoss:
+        evaluation_mode(parts.model, parts.optimizer)
         save_weights(parts.model, folder)  # those of the step before
         loop.report()
         raise
     except Exception:
         loop.report()
         raise
+    evaluation_mode(parts.model, parts.optimizer)
     weights = save_weights(parts.model, folder)
     return Finished(
         result=msgspec.structs.replace(result, weights=str(weights)), stopped=loop.is_stopped

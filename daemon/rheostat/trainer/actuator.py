@@ -13,19 +13,26 @@ class Actuator:
     """Writes LRs and momenta into an optimizer's groups, only where they changed.
 
     Each group keeps its LR in the carrier that its kernels want: a float, or a tensor of its own
-    that is filled in place where a captured or fused CUDA kernel reads it by address. A shadow on
-    the host remembers what was written, so that nothing is ever read back from the device.
+    that is filled in place where a compiled step, or a captured or fused CUDA kernel, reads it by
+    address. A shadow on the host remembers what was written, so that nothing is ever read back from
+    the device.
+
+    Args:
+        optimizer: whose LRs are written.
+        is_compiled: whether its step is compiled.
     """
 
-    def __init__(self, optimizer: Optimizer) -> None:
+    def __init__(self, optimizer: Optimizer, *, is_compiled: bool = False) -> None:
         self._groups: list[dict[str, Any]] = optimizer.param_groups
         self._written = [math.nan] * len(self._groups)
         self._written_momenta = [math.nan] * len(self._groups)
         for group in self._groups:
-            if _wants_tensor(group):
+            if is_compiled or _wants_tensor(group):
                 device = group["params"][0].device
+                # Fused kernels take nothing else; elsewhere every bit of the LR is kept.
+                dtype = torch.float32 if group.get("fused") else _widest_float(device)
                 # A clone each: one tensor passed to the constructor is shared by all groups.
-                group["lr"] = torch.tensor(float(group["lr"]), dtype=torch.float32, device=device)
+                group["lr"] = torch.tensor(float(group["lr"]), dtype=dtype, device=device)
 
     def write(self, learning_rates: Sequence[float]) -> None:
         """Make these the LRs of the next optimizer step, one per group in order."""
@@ -54,6 +61,10 @@ class Actuator:
     def read(self) -> list[float]:
         """Return the LRs that stand in the optimizer; on a GPU this waits for the device."""
         return [float(group["lr"]) for group in self._groups]
+
+
+def _widest_float(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64
 
 
 def _wants_tensor(group: dict[str, Any]) -> bool:

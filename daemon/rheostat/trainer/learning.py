@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from rheostat.spec.models import TrainSpec
+from rheostat.trainer.compiling import compiled_step
 from rheostat.trainer.gradients import GradientWatch
 from rheostat.trainer.losses import LossFunction, LossReader
 from rheostat.trainer.shortcuts import step_of, zero_grad_of
@@ -44,7 +45,7 @@ class Learner:
         self._forward = torch.compile(model) if train.compile else model
         self._loss = loss
         self._optimizer = optimizer
-        self._step = step_of(optimizer)
+        self._step = compiled_step(optimizer) if train.compile else step_of(optimizer)
         self._zero_grad = zero_grad_of(optimizer)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         self._clip = train.grad_clip

@@ -25,8 +25,10 @@ from rheostat.steering.records import Decision
 from rheostat.steering.steering import Outcome
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
+from rheostat.trainer.compiling import is_compiled
 from rheostat.trainer.learning import Learner
 from rheostat.trainer.link import Link
+from rheostat.trainer.modes import evaluating, train_mode
 from rheostat.trainer.ranks import Ranks
 from rheostat.trainer.recorder import Recorder, pack
 from rheostat.trainer.refusals import refusal
@@ -56,7 +58,8 @@ class Loop:
         self._link = link
         self._ranks = ranks
         self._steering = parts.steering
-        self._actuator = Actuator(parts.optimizer)
+        compiles = parts.spec.train.compile and is_compiled(parts.optimizer)
+        self._actuator = Actuator(parts.optimizer, is_compiled=compiles)
         self._recorder = Recorder([group.name for group in parts.groups])
         train = parts.spec.train
         self._learner = Learner(
@@ -91,7 +94,7 @@ class Loop:
             NonFiniteLoss: if a loss is not finite.
             LinkLost: if the daemon is gone.
         """
-        self.parts.model.train()
+        train_mode(self.parts.model, self.parts.optimizer)
         while self.step < self._steering.steps and not self.is_stopped:
             self.advance(self._steering.steps - self.step)
         if self._validation_step != self.step:
@@ -241,7 +244,8 @@ class Loop:
         self.step = step + 1
 
     def _validate(self) -> None:
-        loss, accuracy = validate(self.parts.model, self.parts.loss, self._validation)
+        with evaluating(self.parts.model, self.parts.optimizer):
+            loss, accuracy = validate(self.parts.model, self.parts.loss, self._validation)
         self._validation_loss, self._validation_accuracy = loss, accuracy
         self._validation_step = self.step
         self._recorder.record_validation(self.step, loss, accuracy)

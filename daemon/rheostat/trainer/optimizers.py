@@ -2,6 +2,7 @@
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -13,6 +14,16 @@ from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.groups import GroupEntry, GroupSpec, HeadPreset, MuonPreset, OptimizerSpec
 from rheostat.trainer.groups import ParamGroup
 from rheostat.trainer.split import SplitOptimizer
+
+_SEMANTICS: Mapping[str, str] = {
+    r"ASGD$": "{name} steps with a cached eta: an LR change acts one step late and not fully",
+    r"Rprop$": "{name} uses the LR only for its first step size: later LR changes do nothing",
+    r"Prodigy|DAdapt|Mechanic|DoG$|LDoG$": "{name} finds its own step size, and the LR multiplies "
+    "it: keep the schedule's peak at 1, and read an LR change as a multiple of that size",
+    r".*ScheduleFree|ScheduleFree": "{name} averages instead of decaying: give it a constant "
+    "schedule, with a warm-up at most; LR changes act, and weigh the average from then on",
+}
+"""By a regular expression of class names: what a person should know of LR changes there."""
 
 
 def find_optimizer(spec: OptimizerSpec, path: str = "optimizer") -> type[Optimizer]:
@@ -154,12 +165,13 @@ def parts_of(optimizer: Optimizer) -> tuple[Optimizer, ...]:
 
 def semantics_of(optimizer: Optimizer) -> tuple[str, ...]:
     """Return what a person should know about how this optimizer obeys LR changes."""
-    notes = {
-        "ASGD": "ASGD steps with a cached eta: an LR change acts one step late and not fully",
-        "Rprop": "Rprop uses the LR only for its first step size: later LR changes do nothing",
-    }
     names = dict.fromkeys(type(part).__name__ for part in parts_of(optimizer))
-    return tuple(notes[name] for name in names if name in notes)
+    return tuple(
+        note.format(name=name)
+        for name in names
+        for family, note in _SEMANTICS.items()
+        if re.match(family, name)
+    )
 
 
 def groups_with_momentum(optimizer: Optimizer) -> list[bool]:

@@ -12,13 +12,11 @@ from rheostat.trainer.losses import LossFunction
 def validate(
     model: nn.Module, loss: LossFunction, batches: Iterable[tuple[Tensor, Tensor]]
 ) -> tuple[float, float | None]:
-    """Return the mean loss and the accuracy over a validation set, in evaluation mode.
+    """Return the mean loss and the accuracy of a model in evaluation mode over a validation set.
 
     Every sample counts once, in fixed order, summed in double precision; accuracy is the share of
     samples whose largest output is their class, None where targets are not classes.
     """
-    was_training = model.training
-    model.eval()
     samples, classes = 0, True
     sums: list[Tensor] = []
     hits: list[Tensor] = []
@@ -29,7 +27,6 @@ def validate(
         if classes:
             hits.append((outputs.argmax(dim=1) == targets).sum())
         samples += len(targets)
-    model.train(was_training)
     # One wait for the device, at the end.
     total = float(torch.stack(sums).sum()) if sums else 0.0
     correct = int(torch.stack(hits).sum()) if hits else 0
