@@ -144,7 +144,10 @@ class TrainSpec(Section):
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="bfloat16 is autocast; weights stay float32"
     )
-    compile: bool = Field(default=False, description="compile the model with torch.compile")
+    compile: bool = Field(
+        default=False,
+        description="compile the model with torch.compile, and the optimizer's step where torch can",
+    )
     grad_clip: float | None = Field(default=None, gt=0, description="largest total gradient norm")
     accumulate: int = Field(
         default=1, ge=1, description="micro-batches that one optimizer step is split into"

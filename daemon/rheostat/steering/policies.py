@@ -7,7 +7,7 @@ which means that nobody asks it until somebody revives it.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Protocol
@@ -141,7 +141,7 @@ class AttachedPolicy:
         self.relaxes_at: int | None = None
         self._decide = policy.decide
         self._groups = tuple(group.name for group in run.groups)
-        self._interrupt = interrupt or nullcontext
+        self._interrupt = interrupt
 
     def ask(
         self,
@@ -156,8 +156,11 @@ class AttachedPolicy:
         begun = perf_counter()
         try:
             observation = Observation(*measured, learning_rate, base, self.factors, *extras)
-            with self._interrupt():
+            if self._interrupt is None:
                 action, state = self._decide(self.state, observation)
+            else:
+                with self._interrupt():
+                    action, state = self._decide(self.state, observation)
             wish = None if action is KEEP else read_action(action, self._groups)
         except (Exception, PolicyHangs) as error:  # anything; the run must not care
             self.record.offended(FAILED, f"{type(error).__name__}: {error}")
