@@ -250,6 +250,14 @@ async def test_an_invalid_spec_is_refused_before_there_is_a_run(service):
     assert await service.list_runs() == []
 
 
+async def test_a_request_id_that_created_one_run_does_not_create_another(service):
+    await service.create_run(SPEC, principal="alice", request_id="mine")
+
+    with pytest.raises(FailedPrecondition, match="was used to create run digits from another"):
+        other = "{name: digits, train: {steps: 101}}"
+        await service.create_run(other, principal="alice", request_id="mine")
+
+
 async def test_the_same_request_id_creates_one_run(service):
     first = await service.create_run(SPEC, principal="alice", request_id="mine")
     again = await service.create_run(SPEC, principal="alice", request_id="mine")

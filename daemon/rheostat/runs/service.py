@@ -104,6 +104,7 @@ class RunService:
 
         Raises:
             InvalidSpec: with every mistake that can be seen without torch and the data.
+            FailedPrecondition: if the key came with another spec before.
         """
         parsed = load(spec)
         view = RunView(
@@ -114,6 +115,11 @@ class RunService:
             created_at=self._clock(),
         )
         created = await self._stored(self._store.create_run, view, request_id)
+        if created.spec != view.spec:
+            raise FailedPrecondition(
+                f"request_id {request_id!r} was used to create run {created.name} from another "
+                "spec; a new run needs a new request_id"
+            )
         if created.phase is Phase.QUEUED and created.name not in self._lifecycle.runs:
             self._lifecycle.enqueue(LiveRun(created))
         return created
