@@ -242,3 +242,20 @@ def test_a_value_of_a_wrong_type_is_named_by_its_path(path):
 @given(key=st.text(min_size=1).filter(lambda key: key not in VALID))
 def test_an_unknown_key_is_named(key):
     assert key in [violation.field for violation in parse({**VALID, key: 1})[1]]
+
+
+def test_a_malformed_field_hides_no_other_mistake_of_its_section():
+    document = {
+        "schedule": {"name": "StepLR", "arg": {}, "args": {"gama": 1}},
+        "train": {"steps": 10},
+        "policies": [{"name": "plateau", "shadow": "yes", "args": {"patience": -1}}],
+    }
+
+    fields = {violation.field for violation in parse(document)[1]}
+
+    assert fields >= {
+        "schedule.arg",
+        "schedule.args.gama",
+        "policies[0].shadow",
+        "policies[0].args.patience",
+    }

@@ -146,7 +146,7 @@ class TrainSpec(Section):
     )
     compile: bool = Field(
         default=False,
-        description="compile the model with torch.compile, and the optimizer's step where torch can",
+        description="compile the model with torch.compile, and where it can, the optimizer's step",
     )
     grad_clip: float | None = Field(default=None, gt=0, description="largest total gradient norm")
     accumulate: int = Field(

@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -24,11 +24,9 @@ from rheostat.spec.loading import read_document
 from rheostat.spec.models import DataSpec, PolicySpec, Spec
 from rheostat.spec.rules import broken_rules
 from rheostat.spec.schedules import ScheduleSpec
-from rheostat.spec.section import Section
+from rheostat.spec.section import Section, salvaged
 from rheostat.spec.wording import did_you_mean, field_path, violations_of, written
 from rheostat_policies import ScheduleRun
-
-S = TypeVar("S", bound=Section)
 
 _UNKNOWN_STEPS = 2**63
 """Stands for the length of a run counted in epochs: no bound relative to it can be broken."""
@@ -119,7 +117,7 @@ def _schedule_violations(document: Mapping[str, Any], import_plugins: bool) -> I
         index: [replace(common, lr=lr, lr_is_own=True) for lr in _own_lrs(entry)]
         for index, entry in entries
     }
-    spec = _section(ScheduleSpec, document.get("schedule", {}))
+    spec = salvaged(ScheduleSpec, document.get("schedule", {}))
     if spec is not None:
         shared = [run for index in runs if index not in own for run in runs[index]]
         yield from _one_schedule(spec, "schedule", [common, *shared], import_plugins)
@@ -172,7 +170,7 @@ def _names_a_plugin(args: Any) -> bool:
 def _policy_violations(document: Mapping[str, Any], import_plugins: bool) -> Iterator[Violation]:
     """Yield what is wrong with the names and arguments of the well-formed policies."""
     for index, entry in enumerate(_entries(document, "policies")):
-        spec, path = _section(PolicySpec, entry), f"policies[{index}]"
+        spec, path = salvaged(PolicySpec, entry), f"policies[{index}]"
         if spec is None:
             continue
         found = list(_plugin_violations(POLICY, spec, path, import_plugins))
@@ -206,9 +204,9 @@ def _run_of(document: Mapping[str, Any]) -> ScheduleRun:
     steps = train.get("steps") if isinstance(train, Mapping) else None
     if not isinstance(steps, int) or steps < 1:
         steps = _UNKNOWN_STEPS
-    optimizer = _section(OptimizerSpec, document.get("optimizer", {}))
+    optimizer = salvaged(OptimizerSpec, document.get("optimizer", {}))
     lr = optimizer.lr if optimizer else None
-    data = _section(DataSpec, document.get("data", {}))
+    data = salvaged(DataSpec, document.get("data", {}))
     size = data.batch_size if data else _UNKNOWN_STEPS
     return ScheduleRun(
         lr=math.inf if lr is None else lr, steps=steps, steps_per_epoch=1, batch_size=size
@@ -226,14 +224,6 @@ def _own_lrs(entry: GroupEntry | None) -> Iterator[float]:
 def _entries(document: Mapping[str, Any], key: str) -> list[Any]:
     entries = document.get(key)
     return entries if isinstance(entries, list) else []
-
-
-def _section(model: type[S], value: Any) -> S | None:
-    """Return one section by itself, or None if it is not well-formed."""
-    try:
-        return model.model_validate_json(json.dumps(value), strict=True)
-    except ValidationError:
-        return None
 
 
 def _group_entry(value: Any) -> GroupEntry | None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.groups import GROUP_ENTRY, GroupEntry, OptimizerSpec
 from rheostat.spec.models import DataSpec, ModelSpec, TrainSpec
-from rheostat.spec.section import Section
+from rheostat.spec.section import Section, salvaged
 from rheostat.trainer.data import load_data
 from rheostat.trainer.data.batches import make_batches
 from rheostat.trainer.devices import find_device
@@ -23,9 +23,9 @@ T = TypeVar("T")
 
 
 def check(document: Mapping[str, Any]) -> list[Violation]:
-    """Return every mistake in the sections that are well-formed by themselves.
+    """Return every mistake in the fields that are well-formed by themselves.
 
-    Sections that do not parse are passed over here: `spec.validation` has named their mistakes.
+    Those that do not parse are passed over here: `spec.validation` has named their mistakes.
     Each check goes as far as what it builds on stands, so one bad name hides as little as possible.
     """
     violations: list[Violation] = []
@@ -63,10 +63,7 @@ def check(document: Mapping[str, Any]) -> list[Violation]:
 
 
 def _section(model: type[S], value: Any) -> S | None:
-    try:
-        return model.model_validate({} if value is None else value)
-    except ValidationError:
-        return None
+    return salvaged(model, {} if value is None else value)
 
 
 def _entries(value: Any) -> Iterator[tuple[int, GroupEntry]]:
