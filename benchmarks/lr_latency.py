@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.daemon import show
-from rheostat.app import daemon_address
 from rheostat.client import Client
+from rheostat.locating import daemon_address
 from rheostat.runs.records import Phase
 from rheostat.steering.records import Change, Decision, Verb
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from importlib.metadata import version
 import structlog
 
 from rheostat.api.server import ApiServer
+from rheostat.cluster.controller import Controller
 from rheostat.door.authenticating import ClaimedName, Door, VerifiedCertificate
 from rheostat.door.identity import Authenticator
 from rheostat.door.tls import PresentContext
@@ -60,6 +62,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
         )
+        controller = await _controller(service, settings)
         is_ready = False
         api = ApiServer(service, address=settings.address, door=door, certificates=certificates)
         telemetry = TelemetryServer(
@@ -80,11 +83,15 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
                     await create_runs(service, settings.specs)
                 publish(state_dir, endpoints)
                 is_ready = True
+                if controller is not None:
+                    controller.start()
                 yield endpoints
             finally:
                 is_ready = False
                 # Runs end first, so that watchers see how.
                 await service.drain(settings.drain_seconds)
+                if controller is not None:
+                    await controller.stop()
                 await api.stop(_STOP_SECONDS)
                 await telemetry.stop()
 
@@ -107,6 +114,14 @@ async def _serve(settings: Settings) -> None:
         await over.wait()
         log.info("daemon.draining", seconds=settings.drain_seconds)
     log.info("daemon.stopped")
+
+
+async def _controller(service: RunService, settings: Settings) -> Controller | None:
+    """Return the daemon's hand in a Kubernetes cluster, where the settings want one."""
+    if not settings.kubernetes:
+        return None
+    name = settings.daemon_name or socket.gethostname()
+    return await Controller.connect(service, namespace=settings.kube_namespace, daemon=name)
 
 
 def _door(settings: Settings) -> Door:

@@ -34,6 +34,12 @@ class Settings:
     """Whether other machines may reach a daemon that lacks TLS or does not ask who they are."""
     specs: Path | None = None
     """A folder of specs to create runs from at the start, once each."""
+    kubernetes: bool = False
+    """Whether to train the TrainingRuns of a Kubernetes namespace, and to report on them."""
+    kube_namespace: str | None = None
+    """That namespace; None is the pod's own, or that of the kubeconfig's context."""
+    daemon_name: str | None = None
+    """What this daemon is called in the namespace; None is the name of the machine."""
     max_concurrent_runs: int = 1
     continue_queue: bool = True
     """Whether to train what an earlier daemon left in the queue."""

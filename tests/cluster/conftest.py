@@ -9,19 +9,31 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 import yaml
-from kubernetes import client
+from kubernetes import client, utils
 from kubernetes.client.exceptions import ApiException
 
+from rheostat.client import Client
+
 ROOT = Path(__file__).resolve().parents[2]
-CRD = ROOT / "helm/rheostat/files/trainingrun-crd.yaml"
+CHART = ROOT / "helm/rheostat"
+CRD = CHART / "files/trainingrun-crd.yaml"
+RHEOSTAT = (sys.executable, "-m", "rheostat")
+NAMESPACE = "ml"
+RESOURCES = {
+    "group": "rheostat.dev",
+    "version": "v1alpha1",
+    "plural": "trainingruns",
+    "namespace": NAMESPACE,
+}
 ADMIN = "admin-token"
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 20.0
 
 
 def wait_until(question, what):
@@ -160,6 +172,173 @@ def cluster(tmp_path_factory):
         stack.enter_context(process(etcd, folder / "etcd.log"))
         stack.enter_context(process(cluster.command, folder / "apiserver.log"))
         wait_until(cluster.is_ready, "the API server is ready")
+        admin = cluster.client()
+        client.CoreV1Api(admin).create_namespace({"metadata": {"name": NAMESPACE}})
         definition = yaml.safe_load(CRD.read_text())
-        client.ApiextensionsV1Api(cluster.client()).create_custom_resource_definition(definition)
+        client.ApiextensionsV1Api(admin).create_custom_resource_definition(definition)
+        listed = client.CustomObjectsApi(admin).list_namespaced_custom_object
+        wait_until(lambda: is_answered(listed), "the definition is established")
         yield cluster
+
+
+def is_answered(call):
+    try:
+        call(**RESOURCES)
+    except ApiException:
+        return False
+    return True
+
+
+def helm_binaries():
+    """Return the paths of the Helm binaries, the newest first."""
+    script = ROOT / "tools/parts/helm.py"
+    made = subprocess.run([sys.executable, script], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip((made.stderr.splitlines() or ["no helm"])[-1])
+    return made.stdout.split()
+
+
+@pytest.fixture(scope="session")
+def rights(cluster):
+    """What the chart gives to the service account of its daemon, and nothing more."""
+    command = [helm_binaries()[0], "template", "rheostat", CHART, "--namespace", NAMESPACE]
+    values = ["-f", CHART / "ci/training-runs-values.yaml", "-s", "templates/rbac.yaml"]
+    rendered = subprocess.run([*command, *values], check=True, capture_output=True, text=True)
+    for document in yaml.safe_load_all(rendered.stdout):
+        utils.create_from_dict(cluster.client(), document, namespace=NAMESPACE)
+
+
+class Resource:
+    """A TrainingRun, as somebody with kubectl handles it."""
+
+    def __init__(self, cluster, name):
+        self.cluster = cluster
+        self.name = name
+        self._api = client.CustomObjectsApi(cluster.client())
+        self._where = {**RESOURCES, "name": name}
+
+    def get(self):
+        return self._api.get_namespaced_custom_object(**self._where)
+
+    @property
+    def status(self):
+        return self.get().get("status", {})
+
+    def condition(self, kind):
+        """Return the status of a condition; None where there is none."""
+        conditions = self.status.get("conditions", ())
+        return next((one["status"] for one in conditions if one["type"] == kind), None)
+
+    def patch(self, spec, manager="kubectl-patch"):
+        return self._api.patch_namespaced_custom_object(
+            **self._where,
+            body={"spec": spec},
+            field_manager=manager,
+            _content_type="application/merge-patch+json",
+        )
+
+    def delete(self):
+        self._api.delete_namespaced_custom_object(**self._where)
+
+    def is_gone(self):
+        try:
+            self.get()
+        except ApiException as error:
+            assert error.status == 404
+            return True
+        return False
+
+    def until(self, question, what):
+        """Wait until the status answers a question with something true, and return that."""
+        return wait_until(lambda: question(self.status), f"{self.name} {what}")
+
+    def until_phase(self, *phases):
+        return self.until(lambda status: status.get("phase") in phases and status, f"is {phases}")
+
+    @property
+    def events(self):
+        """The Events about it, by reason."""
+        core = client.CoreV1Api(self.cluster.client())
+        selector = f"involvedObject.name={self.name}"
+        found = core.list_namespaced_event(NAMESPACE, field_selector=selector).items
+        return {event.reason: event for event in found}
+
+
+@pytest.fixture
+def apply(cluster):
+    """Create a TrainingRun in the namespace of the tests; it is gone when the test is over."""
+    created = []
+
+    def create(name, run, **spec):
+        body = {
+            "apiVersion": "rheostat.dev/v1alpha1",
+            "kind": "TrainingRun",
+            "metadata": {"name": name},
+            "spec": {"run": run, **spec},
+        }
+        api = client.CustomObjectsApi(cluster.client())
+        api.create_namespaced_custom_object(
+            **RESOURCES, body=body, field_manager="kubectl-client-side-apply"
+        )
+        created.append(Resource(cluster, name))
+        return created[-1]
+
+    yield create
+    for resource in created:
+        if not resource.is_gone():
+            resource.delete()
+            wait_until(resource.is_gone, f"{resource.name} is gone")
+
+
+class Daemon:
+    """A `rheostat serve --kubernetes` that asks as the chart's service account."""
+
+    def __init__(self, cluster, state_dir, name, *options):
+        self.state_dir = state_dir
+        self.log = state_dir / "serve.log"
+        state_dir.mkdir(exist_ok=True)
+        environment = {
+            **os.environ,
+            "KUBECONFIG": str(cluster.kubeconfig(token="daemon-token")),
+            "RHEOSTAT_STATE_DIR": str(state_dir),
+            "OMP_NUM_THREADS": "1",
+        }
+        ports = ("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--log-level", "debug")
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*RHEOSTAT, "serve", "--kubernetes", "--daemon-name", name, *ports, *options],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+            )
+        found = wait_until(self._endpoints, "the daemon is ready")
+        self.client = Client(found["address"], principal="ada@terminal")
+
+    def _endpoints(self):
+        assert self.process.poll() is None, self.log.read_text()
+        file = self.state_dir / "daemon.json"
+        found = json.loads(file.read_text()) if file.exists() else {}
+        return found if found.get("pid") == self.process.pid else None
+
+    def terminate(self):
+        self.client.close()
+        self.process.terminate()
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def kill(self):
+        self.client.close()
+        self.process.kill()
+        self.process.wait()
+
+
+@pytest.fixture
+def start_daemon(cluster, rights, tmp_path):
+    """Start a daemon on the test's own state directory."""
+    with ExitStack() as stack:
+
+        def start(name="daemon-0", *options):
+            daemon = Daemon(cluster, tmp_path / name, name, *options)
+            stack.callback(lambda: daemon.process.poll() is None and daemon.terminate())
+            return daemon
+
+        yield start

@@ -36,6 +36,10 @@ WRONG: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "sequence": ({"schedules": [], "milestones": []}, r"schedules=\[\] must"),
     "chain": ({"schedules": []}, r"schedules=\[\] must"),
     "warmup": ({"steps": -1, "schedule": {"name": "rex"}}, "steps=-1 must"),
+    "recorded": (
+        {"schedule": {"name": "rex"}, "edits": [{"step": 1, "verb": "stop"}]},
+        r"edits\[0\].verb=stop must be one of",
+    ),
     "LambdaLR": ({"lr_lambda": "sqrt"}, "lr_lambda=sqrt must be a known name, or package"),
     "MultiplicativeLR": ({"lr_lambda": "math:pi"}, "lr_lambda=math:pi must be a function"),
     "StepLR": ({"step_size": 0}, "step_size=0 must"),

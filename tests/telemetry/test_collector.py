@@ -1,11 +1,12 @@
+import math
 import platform
 
-import msgspec
 import pytest
+from msgspec.structs import replace
 from prometheus_client import CollectorRegistry
 from prometheus_client.registry import DuplicateTimeseries
 
-from rheostat.runs.records import Phase, Result, RunView
+from rheostat.runs.records import Failure, Phase, Result, RunView
 from rheostat.telemetry.collector import RunCollector
 from rheostat.telemetry.metrics import METRICS
 
@@ -83,6 +84,51 @@ def test_counts_are_shown(value):
     assert value("rheostat_policy_decisions_total", outcome="kept", **answers) == 38
 
 
+def test_a_guardrail_is_active_where_it_bends_and_only_there(value):
+    assert value("rheostat_guardrail_active", run="digits", group="head", rule="max_lr") == 1
+    assert value("rheostat_guardrail_active", run="digits", group="body", rule="max_lr") == 0
+
+
+def test_what_a_shadow_would_give_is_shown_once_a_group_whatever_the_guardrails_do(
+    source, registry
+):
+    snapshot = source.runs["digits"].snapshot
+    shadowed = [replace(group, shadows={"plateau": 0.004}) for group in snapshot.groups]
+    for rules in ({}, {"min_lr": 1, "max_lr": 7}):
+        changed = replace(snapshot, groups=tuple(shadowed), guardrail_interventions=rules)
+        source.replace("digits", snapshot=changed)
+
+        samples = [
+            (sample.labels["group"], sample.value)
+            for family in registry.collect()
+            for sample in family.samples
+            if sample.name == "rheostat_shadow_learning_rate"
+        ]
+        assert samples == [("body", 0.004), ("head", 0.004)]
+
+
+@pytest.mark.parametrize(
+    ("train_loss", "validation_loss", "is_finite"),
+    [(0.5, 0.4, 1), (0.5, None, 1), (0.5, math.nan, 0), (math.inf, 0.4, 0), (None, None, None)],
+)
+def test_whether_the_losses_are_finite_is_told_once_there_is_one(
+    source, value, train_loss, validation_loss, is_finite
+):
+    snapshot = source.runs["digits"].snapshot
+    changed = replace(snapshot, train_loss=train_loss, validation_loss=validation_loss)
+    source.replace("digits", snapshot=changed)
+
+    assert value("rheostat_loss_finite", run="digits") == is_finite
+
+
+def test_a_run_that_ended_at_a_loss_that_was_not_finite_says_so(source, value):
+    failure = Failure(message="NonFiniteLoss: the loss of step 41 is nan")
+    source.replace("digits", phase=Phase.FAILED, finished_at=9_999.0, failure=failure)
+
+    assert value("rheostat_train_loss", run="digits") == 0.1 + 0.2
+    assert value("rheostat_loss_finite", run="digits") == 0
+
+
 def test_step_durations_are_a_cumulative_histogram(value):
     buckets = [
         value("rheostat_step_duration_seconds_bucket", run="digits", le=edge)
@@ -142,7 +188,7 @@ def test_series_do_not_grow_with_time(source, registry):
         return sum(len(family.samples) for family in registry.collect())
 
     before = count()
-    later = msgspec.structs.replace(source.runs["digits"].snapshot, step=10**9, revision=10**6)
+    later = replace(source.runs["digits"].snapshot, step=10**9, revision=10**6)
     source.replace("digits", snapshot=later)
     source.durations["digits"].observe_many([0.002] * 1000)
 

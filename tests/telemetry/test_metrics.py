@@ -1,4 +1,5 @@
 import re
+from pathlib import Path
 
 from rheostat.telemetry import metrics
 
@@ -8,12 +9,14 @@ CONTRACT = {
     "rheostat_train_loss": ("run",),
     "rheostat_validation_loss": ("run",),
     "rheostat_validation_accuracy": ("run",),
+    "rheostat_loss_finite": ("run",),
     "rheostat_gradient_norm": ("run",),
     "rheostat_steps_total": ("run",),
     "rheostat_samples_total": ("run",),
     "rheostat_step_duration_seconds": ("run",),
     "rheostat_learning_rate_changes_total": ("run", "source"),
     "rheostat_guardrail_interventions_total": ("run", "rule"),
+    "rheostat_guardrail_active": ("run", "group", "rule"),
     "rheostat_policy_decisions_total": ("run", "policy", "outcome"),
     "rheostat_policy_decision_duration_seconds": ("run", "policy"),
     "rheostat_policy_state": ("run", "policy", "state"),
@@ -44,6 +47,12 @@ def test_counters_and_only_counters_end_in_total():
 def test_every_help_text_is_a_sentence():
     for metric in metrics.METRICS:
         assert re.fullmatch(r"[A-Z][^\n]+\.", metric.help)
+
+
+def test_the_page_of_metrics_shows_the_table():
+    page = (Path(__file__).parents[2] / "docs/metrics.md").read_text()
+
+    assert f"<!-- table: metrics -->\n{metrics.as_markdown()}<!-- end -->" in page
 
 
 def test_the_docs_table_has_a_row_for_each_metric():

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import aclosing
 from typing import Any, TypeAlias
 from urllib.parse import unquote
 
@@ -58,9 +59,10 @@ class Guard(grpc.aio.ServerInterceptor):
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
             await self._identify(context, method)
-            async for message in handler(request, context):
-                await self._identify(context, method)
-                yield message
+            async with aclosing(handler(request, context)) as messages:
+                async for message in messages:
+                    await self._identify(context, method)
+                    yield message
 
         return stream if inspect.isasyncgenfunction(handler) else answer
 

@@ -1,20 +1,22 @@
 """Which daemon a verb talks to: the one named, the one that lives here, or one of its own."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 import platformdirs
 
-if TYPE_CHECKING:
-    from rheostat.client import Client, Credentials
+from rheostat.cli.clusters import Cluster, asked_cluster, daemons_of, tunnel_to
+from rheostat.cli.credentials import presented
+from rheostat.cli.listing import Place
+from rheostat.cli.terminal import complain
+from rheostat.errors import RheostatError
 
-CREDENTIALS = ("ca", "cert", "key", "server_name", "token_file", "insecure")
-"""The options of the root command that say what is presented to a daemon, and whom it must be."""
+if TYPE_CHECKING:
+    from rheostat.client import Client
+    from rheostat.runs.records import RunView
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +32,15 @@ class Daemon:
 
 @contextmanager
 def find_daemon(address: str | None, state_dir: str | None) -> Iterator[Daemon]:
-    """Find the daemon at an address, else that of the state directory, else start one there."""
+    """Find the daemon of a cluster, else that at an address, else that of the state directory.
+
+    Where there is none, one is started on the state directory.
+    """
+    cluster = asked_cluster()
+    if cluster is not None:
+        with tunnel_to(cluster) as tunnelled:
+            yield Daemon(address=tunnelled)
+        return
     from rheostat.locating import daemon_address
 
     folder = state_folder(state_dir)
@@ -54,7 +64,7 @@ def dial(daemon: Daemon) -> Iterator["Client"]:
     from rheostat.client import Client
 
     # A daemon of our own knows no strangers: it speaks no TLS and asks nobody who they are.
-    credentials = None if daemon.is_embedded else _credentials()
+    credentials = None if daemon.is_embedded else presented()
     with Client(daemon.address, credentials=credentials) as client:
         yield client
 
@@ -70,20 +80,23 @@ def connect(address: str | None, state_dir: str | None) -> Iterator["Client"]:
         yield client
 
 
+def runs_of(cluster: Cluster) -> Iterator[tuple[Place, "RunView"]]:
+    """Yield the runs of every daemon of a cluster, with the daemon's place.
+
+    Raises:
+        NotFound, Unreachable: if there is no daemon, or the cluster does not answer.
+    """
+    for pod, open_tunnel in daemons_of(cluster):
+        try:
+            with open_tunnel() as address, dial(Daemon(address=address)) as client:
+                views = client.list_runs()
+        except RheostatError as error:
+            complain(f"{pod}: {error}")  # one that does not answer must not hide the others
+            continue
+        for view in views:
+            yield Place(pod.namespace, pod.name), view
+
+
 def state_folder(state_dir: str | None) -> Path:
     """Return the folder of the runs, by default the user's own."""
     return Path(state_dir or platformdirs.user_state_dir("rheostat"))
-
-
-def _credentials() -> "Credentials":
-    """Return what the options before the verb say, else the environment."""
-    from rheostat.client import Credentials
-
-    options = click.get_current_context().find_root().params
-    given = {name: str(options[name]) for name in CREDENTIALS if options[name]}
-    return Credentials.from_environment(
-        {
-            **os.environ,
-            **{f"RHEOSTAT_{name.upper()}": value for name, value in given.items()},
-        }
-    )

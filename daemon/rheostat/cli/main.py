@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from rheostat.cli import changes, lr, plan, run, runs, serve, specs, token
+from rheostat.cli.clusters import AllNamespaces, KubeContext, Namespace, Pod, ask
+from rheostat.cli.credentials import Ca, Cert, Insecure, Key, ServerName, TokenFile, remember
 from rheostat.cli.failures import Verbs
 from rheostat.cli.options import ADDRESS_HELP, STATE_DIR_HELP
-
-_ACCESS = "What is presented to a daemon"
 
 app = typer.Typer(
     name="rheostat",
@@ -34,59 +34,16 @@ def _print_version(asked: bool) -> None:
 def root(
     address: Annotated[str | None, typer.Option(help=ADDRESS_HELP)] = None,
     state_dir: Annotated[str | None, typer.Option(help=STATE_DIR_HELP)] = None,
-    ca: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RHEOSTAT_CA",
-            metavar="FILE",
-            rich_help_panel=_ACCESS,
-            help="CA of the daemon's certificate (PEM); with it TLS is spoken.",
-        ),
-    ] = None,
-    cert: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RHEOSTAT_CERT",
-            metavar="FILE",
-            rich_help_panel=_ACCESS,
-            help="Certificate to present (PEM).",
-        ),
-    ] = None,
-    key: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RHEOSTAT_KEY",
-            metavar="FILE",
-            rich_help_panel=_ACCESS,
-            help="Private key of that certificate (PEM).",
-        ),
-    ] = None,
-    server_name: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RHEOSTAT_SERVER_NAME",
-            rich_help_panel=_ACCESS,
-            help="Name in the daemon's certificate, where a tunnel hides it.",
-        ),
-    ] = None,
-    token_file: Annotated[
-        str | None,
-        typer.Option(
-            envvar="RHEOSTAT_TOKEN_FILE",
-            metavar="FILE",
-            rich_help_panel=_ACCESS,
-            help="Bearer token to present; RHEOSTAT_TOKEN may hold the token itself.",
-        ),
-    ] = None,
-    insecure: Annotated[
-        bool,
-        typer.Option(
-            "--insecure",
-            envvar="RHEOSTAT_INSECURE",
-            rich_help_panel=_ACCESS,
-            help="Let the token travel to another machine without TLS.",
-        ),
-    ] = False,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    server_name: ServerName = None,
+    token_file: TokenFile = None,
+    insecure: Insecure = False,
+    kube_context: KubeContext = None,
+    namespace: Namespace = None,
+    all_namespaces: AllNamespaces = False,
+    pod: Pod = None,
     version: Annotated[
         bool,
         typer.Option(
@@ -95,6 +52,17 @@ def root(
     ] = False,
 ) -> None:
     """Train a model, and change its learning rate while it trains."""
+    remember(
+        {
+            "RHEOSTAT_CA": ca,
+            "RHEOSTAT_CERT": cert,
+            "RHEOSTAT_KEY": key,
+            "RHEOSTAT_SERVER_NAME": server_name,
+            "RHEOSTAT_TOKEN_FILE": token_file,
+            "RHEOSTAT_INSECURE": "true" if insecure else None,
+        }
+    )
+    ask(kube_context, namespace, all_namespaces, pod)
 
 
 app.command("run")(run.run)

@@ -6,14 +6,15 @@ from typing import Annotated
 
 import typer
 
-from rheostat.cli.connection import connect
+from rheostat.cli.clusters import asked_cluster
+from rheostat.cli.connection import connect, runs_of
 from rheostat.cli.exporting import check_suffix, export_steps
 from rheostat.cli.following import make_display
+from rheostat.cli.listing import print_placed_runs, print_runs
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import compact_rates, number, percent
 from rheostat.cli.results import print_failure, result_table
-from rheostat.cli.shapes import finished_steps, newest, run_details, run_row, watch_event
-from rheostat.cli.terminal import OUT, make_table, print_json, tell
+from rheostat.cli.shapes import finished_steps, run_details, watch_event
+from rheostat.cli.terminal import OUT, print_json, tell
 
 app = typer.Typer(help="Look at, pause, stop and export runs.", no_args_is_help=True)
 
@@ -21,27 +22,16 @@ app = typer.Typer(help="Look at, pause, stop and export runs.", no_args_is_help=
 @app.command("list")
 def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = None) -> None:
     """List all runs, the newest last."""
+    cluster = asked_cluster()
+    if cluster is not None:
+        print_placed_runs(list(runs_of(cluster)), as_json=as_json)
+        return
     with connect(address, state_dir) as client:
         views = client.list_runs()
-    if as_json:
-        print_json([run_row(view) for view in views])
-        return
-    if not views:
+    if not views and not as_json:
         tell("No runs yet. Start one with: rheostat run SPEC")
         return
-    columns = ("run", "phase", "step", "train loss", "validation loss", "accuracy", "learning rate")
-    table = make_table(*columns, numbers=columns[2:6])
-    for view in views:
-        table.add_row(
-            view.name,
-            view.phase,
-            f"{finished_steps(view)}/{view.steps or '?'}",
-            number(newest(view, "train_loss")),
-            number(newest(view, "validation_loss")),
-            percent(newest(view, "validation_accuracy")),
-            compact_rates(view.snapshot.groups) if view.snapshot else "-",
-        )
-    OUT.print(table)
+    print_runs(views, as_json=as_json)
 
 
 @app.command("show")

@@ -12,6 +12,7 @@ DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_METRICS_ADDRESS = "127.0.0.1:9464"
 DEFAULT_DRAIN_SECONDS = 30.0
 _ACCESS = "Who may call"
+_KUBERNETES = "Kubernetes"
 
 
 def serve(
@@ -88,6 +89,31 @@ def serve(
             help="Create a run for each spec file of this folder, once.",
         ),
     ] = None,
+    kubernetes: Annotated[
+        bool,
+        typer.Option(
+            "--kubernetes",
+            envvar="RHEOSTAT_KUBERNETES",
+            rich_help_panel=_KUBERNETES,
+            help="Train the TrainingRuns of a namespace, and report on them there.",
+        ),
+    ] = False,
+    kube_namespace: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RHEOSTAT_KUBE_NAMESPACE",
+            rich_help_panel=_KUBERNETES,
+            help="That namespace; by default the pod's own, or the kubeconfig's.",
+        ),
+    ] = None,
+    daemon_name: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RHEOSTAT_DAEMON_NAME",
+            rich_help_panel=_KUBERNETES,
+            help="What TrainingRuns call this daemon; by default the name of the machine or pod.",
+        ),
+    ] = None,
     max_concurrent_runs: Annotated[
         int,
         typer.Option(
@@ -131,6 +157,9 @@ def serve(
             tokens=tokens,
             insecure=insecure,
             specs=specs,
+            kubernetes=kubernetes,
+            kube_namespace=kube_namespace,
+            daemon_name=daemon_name,
             max_concurrent_runs=max_concurrent_runs,
             drain_seconds=drain_seconds,
             log_format=log_format,

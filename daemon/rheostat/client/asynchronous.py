@@ -1,19 +1,23 @@
 """The client that awaits."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
+from google.protobuf.message import Message
 
 from rheostat.api.errors import from_rpc_error
-from rheostat.client import calls
+from rheostat.client import calls, policies, serving
 from rheostat.client.calls import Call
+from rheostat.client.connections import AsyncPolicyConnection
 from rheostat.client.credentials import Credentials, open_async_channel
+from rheostat.client.policies import Terms
 from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
+from rheostat_policies import Policy
 
 T = TypeVar("T")
 
@@ -115,6 +119,58 @@ class AsyncClient:
         """Return the policies that can be attached by name."""
         return await self._ask(calls.list_policy_types())
 
+    def connect_policy(
+        self,
+        run: str,
+        name: str,
+        *,
+        mode: str = "async",
+        deadline: float | None = None,
+        every: int = 1,
+        observes: Sequence[str] = (),
+        hold_steps: int = 100,
+        relax_steps: int = 100,
+        shadow: bool = False,
+    ) -> AsyncPolicyConnection:
+        """Become a policy of a run; see `Client.connect_policy`."""
+        call = policies.connecting(
+            run,
+            name,
+            mode=mode,
+            deadline=deadline,
+            every=every,
+            observes=tuple(observes),
+            hold_steps=hold_steps,
+            relax_steps=relax_steps,
+            shadow=shadow,
+        )
+        return AsyncPolicyConnection(call, self._listen)
+
+    async def serve_policy(
+        self,
+        run: str,
+        name: str,
+        policy: Policy,
+        *,
+        reconnect: bool = False,
+        **terms: Unpack[Terms],
+    ) -> None:
+        """Let a policy object steer a run from here; see `Client.serve_policy`.
+
+        It decides on the event loop, so what takes long there holds everything else up.
+        """
+        observes = tuple(getattr(policy, "observes", ()))
+
+        async def has_ended() -> bool:
+            return (await self.get_run(run)).phase.is_final
+
+        await serving.serve_async(
+            policy,
+            lambda: self.connect_policy(run, name, observes=observes, **terms),
+            has_ended,
+            reconnect=reconnect,
+        )
+
     async def list_decisions(
         self, run: str, after_revision: int = 0
     ) -> AsyncIterator[DecisionRecord]:
@@ -139,13 +195,18 @@ class AsyncClient:
             raise from_rpc_error(error, self.address) from None
         return call.read(answer)
 
-    async def _listen(self, call: Call[T]) -> AsyncIterator[T]:
-        method: Any = self._channel.unary_stream(
+    async def _listen(
+        self, call: Call[T], requests: AsyncIterator[Message] | None = None
+    ) -> AsyncGenerator[T, None]:
+        """Yield the answers to a call, or to the requests that it begins."""
+        channel = self._channel
+        method: Any = (channel.unary_stream if requests is None else channel.stream_stream)(
             call.path,
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        stream = method(call.request, metadata=self._metadata)
+        asked = call.request if requests is None else requests
+        stream = method(asked, metadata=self._metadata)
         try:
             async for answer in stream:
                 yield call.read(answer)

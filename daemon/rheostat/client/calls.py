@@ -76,6 +76,7 @@ _RETRIES = {
 CHANNEL_OPTIONS = (
     ("grpc.service_config", json.dumps(_RETRIES)),
     ("grpc.enable_http_proxy", 0),
+    ("grpc.keepalive_time_ms", 60_000),  # or a stream would wait for ever for a machine that died
     ("grpc.max_receive_message_length", 64 * 2**20),
 )
 

@@ -1,18 +1,22 @@
 """The client that blocks."""
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, Unpack
 
 import grpc
+from google.protobuf.message import Message
 
 from rheostat.api.errors import from_rpc_error
-from rheostat.client import calls
+from rheostat.client import calls, policies, serving
 from rheostat.client.calls import Call
+from rheostat.client.connections import PolicyConnection
 from rheostat.client.credentials import Credentials, open_channel
+from rheostat.client.policies import Terms
 from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
+from rheostat_policies import Policy
 
 T = TypeVar("T")
 
@@ -133,6 +137,81 @@ class Client:
         """Return the policies that can be attached by name."""
         return self._ask(calls.list_policy_types())
 
+    def connect_policy(
+        self,
+        run: str,
+        name: str,
+        *,
+        mode: str = "async",
+        deadline: float | None = None,
+        every: int = 1,
+        observes: Sequence[str] = (),
+        hold_steps: int = 100,
+        relax_steps: int = 100,
+        shadow: bool = False,
+    ) -> PolicyConnection:
+        """Become a policy of a run, for the life of the block that the connection opens.
+
+        A run that is starting takes it in at its first step, and so long the block is not entered.
+        A name that was here before goes on with its factor as it stands.
+
+        Args:
+            run: its name.
+            name: the policy's own within the run: lower-case letters, digits and . _ - between
+                them, at most 63.
+            mode: `async`, where an answer acts at the first step boundary after its arrival, or
+                `lockstep`, where the step waits for it, but no longer than the deadline.
+            deadline: seconds, > 0 and at most 60, after which an answer comes too late and is
+                dropped; required for `lockstep`, None elsewhere is never.
+            every: steps from one observation to the next, >= 1.
+            observes: costly fields of an observation that it needs: `gradient_norm`,
+                `gradient_alignment`, `gradient_signal`, `gradient_noise`.
+            hold_steps: steps that its factor stays once it has hung up, >= 0.
+            relax_steps: steps in which the factor then goes back to 1, >= 0; 0 is never.
+            shadow: whether it decides without effect.
+        """
+        call = policies.connecting(
+            run,
+            name,
+            mode=mode,
+            deadline=deadline,
+            every=every,
+            observes=tuple(observes),
+            hold_steps=hold_steps,
+            relax_steps=relax_steps,
+            shadow=shadow,
+        )
+        return PolicyConnection(call, self._listen)
+
+    def serve_policy(
+        self,
+        run: str,
+        name: str,
+        policy: Policy,
+        *,
+        reconnect: bool = False,
+        **terms: Unpack[Terms],
+    ) -> None:
+        """Let a policy object steer a run from here; return when the run ends or detaches it.
+
+        What its methods raise is raised here and ends its service: the run goes on without it.
+
+        Args:
+            run: its name.
+            name: the policy's own within the run.
+            policy: decides, as it would inside the trainer; what it `observes` is measured.
+            reconnect: whether to come back, with its state and ever longer pauses, when the daemon
+                is out of reach after it was there once.
+            terms: as for `connect_policy`.
+        """
+        observes = tuple(getattr(policy, "observes", ()))
+        serving.serve(
+            policy,
+            lambda: self.connect_policy(run, name, observes=observes, **terms),
+            lambda: self.get_run(run).phase.is_final,
+            reconnect=reconnect,
+        )
+
     def list_decisions(self, run: str, after_revision: int = 0) -> Iterator[DecisionRecord]:
         """Yield a run's history, oldest first."""
         after: int | None = after_revision
@@ -154,13 +233,18 @@ class Client:
             raise from_rpc_error(error, self.address) from None
         return call.read(answer)
 
-    def _listen(self, call: Call[T]) -> Iterator[T]:
-        method: Any = self._channel.unary_stream(
+    def _listen(
+        self, call: Call[T], requests: Iterator[Message] | None = None
+    ) -> Generator[T, None, None]:
+        """Yield the answers to a call, or to the requests that it begins."""
+        channel = self._channel
+        method: Any = (channel.unary_stream if requests is None else channel.stream_stream)(
             call.path,
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        stream = method(call.request, metadata=self._metadata)
+        asked = call.request if requests is None else requests
+        stream = method(asked, metadata=self._metadata)
         try:
             for answer in stream:
                 yield call.read(answer)

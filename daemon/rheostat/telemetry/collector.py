@@ -1,6 +1,7 @@
 """Turns what the daemon knows of its runs into metric families, anew at each scrape."""
 
 import itertools
+import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from rheostat.runs.histogram import Histogram
-from rheostat.runs.records import Phase, RunView, Snapshot
+from rheostat.runs.records import Phase, Result, RunView, Snapshot
 from rheostat.steering.records import GroupState, PolicyStatus
 from rheostat.telemetry import metrics
 from rheostat.telemetry.metrics import MetricDescription
@@ -24,6 +25,10 @@ from rheostat.telemetry.metrics import MetricDescription
 KEEP_FINISHED_SECONDS = 15 * 60.0
 """How long a finished run is still shown: long enough for the slowest scraper to see its last
 values, short enough that the series of a busy daemon stay few."""
+
+NON_FINITE_LOSS = "NonFiniteLoss: "
+"""How the failure of a run begins whose training loss was not finite: the trainer puts the class of
+an error before its text. No snapshot has such a loss, since its step was never finished."""
 
 Sample = tuple[MetricDescription, float | None, tuple[str, ...]]
 """A metric, its value or None where there is none yet, and its label values after `run`."""
@@ -109,9 +114,18 @@ def _progress(view: RunView) -> Iterator[Sample]:
     yield metrics.TRAIN_LOSS, newest.train_loss, ()
     yield metrics.VALIDATION_LOSS, newest.validation_loss, ()
     yield metrics.VALIDATION_ACCURACY, newest.validation_accuracy, ()
+    yield metrics.LOSS_FINITE, _is_finite(view, newest), ()
     yield metrics.GRADIENT_NORM, snapshot.gradient_norm, ()
     yield metrics.STEPS, view.result.steps if view.result else snapshot.step, ()
     yield metrics.SAMPLES, snapshot.samples, ()
+
+
+def _is_finite(view: RunView, newest: Snapshot | Result) -> float | None:
+    """Return 1 or 0, None before the first loss."""
+    if view.failure is not None and view.failure.message.startswith(NON_FINITE_LOSS):
+        return 0.0
+    losses = [loss for loss in (newest.train_loss, newest.validation_loss) if loss is not None]
+    return float(all(map(math.isfinite, losses))) if losses else None
 
 
 def _steering(snapshot: Snapshot) -> Iterator[Sample]:
@@ -119,10 +133,12 @@ def _steering(snapshot: Snapshot) -> Iterator[Sample]:
         yield metrics.LEARNING_RATE, group.learning_rate, (group.name,)
         for component, value in _components(group):
             yield metrics.LEARNING_RATE_COMPONENT, value, (group.name, component)
-    for rule, count in snapshot.guardrail_interventions.items():
-        yield metrics.GUARDRAIL_INTERVENTIONS, count, (rule,)
         for policy, learning_rate in group.shadows.items():
             yield metrics.SHADOW_LEARNING_RATE, learning_rate, (group.name, policy)
+        for rule in snapshot.guardrail_interventions:
+            yield metrics.GUARDRAIL_ACTIVE, float(rule in group.guardrails), (group.name, rule)
+    for rule, count in snapshot.guardrail_interventions.items():
+        yield metrics.GUARDRAIL_INTERVENTIONS, count, (rule,)
     for one in snapshot.policies:
         for outcome, count in one.outcomes.items():
             yield metrics.POLICY_DECISIONS, count, (one.name, outcome)

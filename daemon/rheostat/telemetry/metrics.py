@@ -45,6 +45,13 @@ VALIDATION_ACCURACY = MetricDescription(
     ("run",),
     "Accuracy of the newest validation, from 0 to 1.",
 )
+LOSS_FINITE = MetricDescription(
+    "rheostat_loss_finite",
+    "gauge",
+    ("run",),
+    "1 while the losses of a run are finite, 0 once one was NaN or infinite; a training loss that "
+    "is not finite ends the run.",
+)
 GRADIENT_NORM = MetricDescription(
     "rheostat_gradient_norm",
     "gauge",
@@ -73,6 +80,13 @@ GUARDRAIL_INTERVENTIONS = MetricDescription(
     "counter",
     ("run", "rule"),
     "Steps at which a guardrail bent the learning rate of a group, counted for each group.",
+)
+GUARDRAIL_ACTIVE = MetricDescription(
+    "rheostat_guardrail_active",
+    "gauge",
+    ("run", "group", "rule"),
+    "Whether a guardrail bends the learning rate of a group at this moment, 1 or 0, for those that "
+    "have bent one of the run.",
 )
 POLICY_DECISIONS = MetricDescription(
     "rheostat_policy_decisions_total",
@@ -118,12 +132,14 @@ METRICS = (
     TRAIN_LOSS,
     VALIDATION_LOSS,
     VALIDATION_ACCURACY,
+    LOSS_FINITE,
     GRADIENT_NORM,
     STEPS,
     SAMPLES,
     STEP_DURATION,
     LEARNING_RATE_CHANGES,
     GUARDRAIL_INTERVENTIONS,
+    GUARDRAIL_ACTIVE,
     POLICY_DECISIONS,
     POLICY_DECISION_DURATION,
     POLICY_STATE,
@@ -140,4 +156,5 @@ def as_markdown() -> str:
         f"| `{metric.name}` | {metric.kind} | {', '.join(metric.labels)} | {metric.help} |\n"
         for metric in METRICS
     )
-    return "| metric | type | labels | what it tells |\n|---|---|---|---|\n" + "".join(rows)
+    table = "| metric | type | labels | what it tells |\n|---|---|---|---|\n" + "".join(rows)
+    return table.replace("<", r"\<")  # else Markdown takes <policy> for a tag

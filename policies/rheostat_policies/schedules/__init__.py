@@ -16,6 +16,7 @@ from rheostat_policies.schedules import (
     optax_decays,
     optax_pieces,
     optax_warmups,
+    recorded,
     timm_cycles,
     timm_steps,
     torch_cosines,
@@ -44,6 +45,7 @@ SCHEDULES: Mapping[str, Callable[..., Curve]] = {
     "sequence": composition.sequence,
     "chain": composition.chain,
     "warmup": composition.warmup,
+    "recorded": recorded.recorded,
     # torch
     "LambdaLR": torch_functions.LambdaLR,
     "MultiplicativeLR": torch_functions.MultiplicativeLR,

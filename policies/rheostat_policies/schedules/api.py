@@ -27,8 +27,9 @@ class Curve:
 
     learning_rate: Callable[[int], float]
     """The base LR of a step, for every step >= 0, past the planned end too."""
-    momentum: Callable[[int], float] | None = None
-    """The momentum (`momentum`, or beta1 of Adam's family) of a step; None leaves it alone."""
+    momentum: Callable[[int], float | None] | None = None
+    """The momentum (`momentum`, or beta1 of Adam's family) of a step; None, of a step or
+    altogether, leaves it alone."""
 
 
 class Schedule(Protocol):

@@ -209,7 +209,9 @@ def _one_after_another(
     return Curve(learning_rate=learning_rate, momentum=_momentum_of(curves, starts))
 
 
-def _momentum_of(curves: Sequence[Curve], starts: Sequence[int]) -> Callable[[int], float] | None:
+def _momentum_of(
+    curves: Sequence[Curve], starts: Sequence[int]
+) -> Callable[[int], float | None] | None:
     moved = [
         (start, end, curve.momentum)
         for start, end, curve in zip(starts, [*starts[1:], None], curves, strict=True)
@@ -219,7 +221,7 @@ def _momentum_of(curves: Sequence[Curve], starts: Sequence[int]) -> Callable[[in
         return None
     begins = [start for start, _, _ in moved]
 
-    def momentum(step: int) -> float:
+    def momentum(step: int) -> float | None:
         start, end, value = moved[max(0, bisect_right(begins, step) - 1)]
         last = step if end is None else min(step, end - 1)
         return value(max(0, last - start))

@@ -26,6 +26,15 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     },
     "chain": {"schedules": [_EXPONENTIAL, {"name": "CosineAnnealingLR", "args": {"T_max": 10}}]},
     "warmup": {"steps": "2ep", "schedule": _EXPONENTIAL, "shape": "cosine"},
+    "recorded": {
+        "schedule": {"name": "warmup_cosine", "args": {"warmup_steps": "1ep"}},
+        "edits": [
+            {"step": 40, "verb": "swap", "schedule": {"name": "constant"}},
+            {"step": 70, "verb": "rewarm", "steps": 10, "ratio": 0.2},
+        ],
+        "gains": [[25, 0.5], [60, 0.75]],
+        "rates": [[50, 55, 0.02]],
+    },
     "LambdaLR": {"lr_lambda": "rheostat_policies.schedules.examples:sawtooth"},
     "MultiplicativeLR": {"lr_lambda": "rheostat_policies.schedules.examples:shrink_ever_less"},
     "StepLR": {"step_size": "3ep", "gamma": 0.3},

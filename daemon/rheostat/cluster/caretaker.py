@@ -1,0 +1,322 @@
+"""One resource and its run: does what is to be done, and reports how it stands.
+
+One task follows the run, one tends the resource. What has to wait for the run, an LR or a pause, is
+carried by a third, which may take as long as a step, while the other two go on.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+import structlog
+
+from rheostat.cluster.calling import ApiServer, CallFailed
+from rheostat.cluster.declaration import Declaration
+from rheostat.cluster.events import Notice, notice_of_phase, notices_of
+from rheostat.cluster.findings import ACCEPTED, LEARNING_RATE_APPLIED, Findings, Refusal
+from rheostat.cluster.names import FINALIZER
+from rheostat.cluster.reconciling import (
+    Action,
+    Claim,
+    Create,
+    Guard,
+    LetGo,
+    Note,
+    Pause,
+    Resume,
+    Steer,
+    Stop,
+    is_settled,
+    next_action,
+)
+from rheostat.cluster.reporting import Reporter
+from rheostat.cluster.resources import TrainingRun
+from rheostat.cluster.steering import steer
+from rheostat.cluster.story import Story, continued, request_prefix
+from rheostat.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    InvalidSpec,
+    NotFound,
+    RheostatError,
+)
+from rheostat.runs.records import RunView, WatchEvent
+from rheostat.runs.service import RunService
+from rheostat.spec.models import Spec
+from rheostat.spec.validation import load
+
+RETRY_SECONDS = 10.0
+"""Time before something is tried again that the run or the disk could not do."""
+_DELETER = "kubernetes"
+"""Principal of a stop by deletion: the API server does not say who deleted."""
+
+log = structlog.get_logger()
+
+
+class Caretaker:
+    """Tends one resource from the moment it is seen until it is gone."""
+
+    def __init__(
+        self,
+        resource: TrainingRun,
+        *,
+        service: RunService,
+        api: ApiServer,
+        daemon: str,
+        clock: Callable[[], float],
+    ) -> None:
+        self._resource = resource
+        self._service = service
+        self._api = api
+        self._daemon = daemon
+        self._clock = clock
+        self._began_at = clock()
+        self._run: RunView | None = None
+        self._story = Story()
+        self._acted = resource.status.acted
+        self._refusals: dict[str, Refusal] = {}
+        self._told_phase: str | None = resource.status.phase
+        self._reporter = Reporter(api, daemon)
+        self._news = asyncio.Event()
+        self._follower: asyncio.Task[None] | None = None
+        self._carrier: asyncio.Task[None] | None = None
+        self._tender = asyncio.create_task(self._tend_forever(), name=f"tend {resource.name}")
+
+    def see(self, resource: TrainingRun) -> None:
+        """Take the resource as it is now."""
+        self._resource = resource
+        self._news.set()
+
+    async def dismiss(self) -> None:
+        """End; the run goes on."""
+        for task in (self._tender, self._follower, self._carrier):
+            if task is not None:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
+
+    async def conclude(self) -> None:
+        """End, and report for the last time how the run stands."""
+        await self.dismiss()
+        if self._run is None or is_settled(self._resource, self._run):
+            return
+        self._run = await self._service.get_run(self._run.name)
+        with suppress(CallFailed):
+            await self._reporter.report(self._findings())
+
+    async def _tend_forever(self) -> None:
+        name = self._resource.name
+        while True:
+            self._news.clear()
+            try:
+                await self._tend()
+            except CallFailed as error:
+                if error.status != HTTPStatus.CONFLICT:  # else the watch brings what is new
+                    log.debug("cluster.call_failed", resource=name, why=str(error))
+            except RheostatError as error:
+                log.warning("cluster.cannot", resource=name, why=str(error))
+            except Exception:
+                # What is wrong with one resource must not keep the others waiting.
+                log.exception("cluster.failed", resource=name)
+                await asyncio.sleep(RETRY_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._reporter.seconds_to_next or RETRY_SECONDS):
+                    await self._news.wait()
+
+    async def _tend(self) -> None:
+        await self._adopt()
+        while (action := next_action(self._findings())) is not None:
+            await self._do(action)
+        resource = self._resource
+        is_leaving = resource.is_deleting and not resource.is_guarded
+        if resource.status.daemon != self._daemon or is_leaving or self._reporter.seconds_to_next:
+            return
+        if self._reporter.has_untold or not is_settled(resource, self._run):
+            self._resource = await self._reporter.report(self._findings())
+
+    async def _adopt(self) -> None:
+        """Take up the run that an earlier life of this daemon began for the resource."""
+        status = self._resource.status
+        if self._run is None and status.run and status.daemon == self._daemon:
+            with suppress(NotFound):
+                self._run = await self._service.get_run(status.run)
+        is_over = self._run is None or is_settled(self._resource, self._run)
+        if self._run is not None and self._follower is None and not is_over:
+            follow = self._follow(self._run.name)
+            self._follower = asyncio.create_task(follow, name=f"follow {self._run.name}")
+
+    def _findings(self) -> Findings:
+        resource, run = self._resource, self._run
+        refusals = tuple(self._refusals.values())
+        if resource.mistake:
+            mistake = Refusal(
+                generation=resource.generation,
+                condition=ACCEPTED,
+                reason="InvalidSpec",
+                message=resource.mistake,
+            )
+            refusals = (mistake, *refusals)
+        return Findings(
+            resource=resource,
+            daemon=self._daemon,
+            run=run,
+            story=self._story,
+            acted=self._acted,
+            refusals=refusals,
+            is_changed=run is not None and _is_changed(resource, run, self._daemon),
+            is_steering=self._carrier is not None and not self._carrier.done(),
+            now=self._clock(),
+        )
+
+    # --- what happens to the run -----------------------------------------------------------------
+
+    async def _follow(self, run: str) -> None:
+        # From the first decision on: what is drift follows from the whole history.
+        async for event in self._service.watch_run(run, after_revision=0):
+            self._hear(event)
+
+    def _hear(self, event: WatchEvent) -> None:
+        if event.decision is not None:
+            self._story = continued(self._story, event.decision, self._resource.uid)
+            if event.decision.time >= self._began_at:
+                for notice in notices_of(event.decision):
+                    self._reporter.note(notice, self._clock())
+        elif event.view is not None:
+            self._run = event.view
+            news = notice_of_phase(event.view)
+            if news is not None and event.view.phase.value != self._told_phase:
+                self._reporter.note(news, self._clock())
+            self._told_phase = event.view.phase.value
+        elif self._run is not None:
+            is_first = self._run.snapshot is None
+            self._run = msgspec.structs.replace(self._run, snapshot=event.snapshot)
+            if not is_first:
+                return  # the next report is soon enough
+        self._news.set()
+
+    # --- what is to be done ----------------------------------------------------------------------
+
+    async def _do(self, action: Action) -> None:
+        match action:
+            case Claim():
+                await self._claim()
+            case Guard():
+                await self._keep_finalizers(*self._resource.finalizers, FINALIZER)
+            case LetGo():
+                await self._let_go()
+            case Create():
+                await self._create()
+            case Stop(run):
+                self._run = await self._service.stop_run(run, principal=_DELETER)
+            case Pause(run):
+                self._carry(self._suspend(run, True))
+            case Resume(run):
+                self._carry(self._suspend(run, False))
+            case Steer(run, declared):
+                self._carry(self._steer(run, declared))
+            case Note(declared):
+                noted = {"generation": self._resource.generation, "suspend": declared.suspend}
+                self._acted = self._acted.model_copy(update=noted)
+
+    async def _claim(self) -> None:
+        patch = {"metadata": self._at_this_version(), "status": {"daemon": self._daemon}}
+        answer = await self._api.patch_status(self._resource.name, patch)
+        self._resource = TrainingRun.read(answer)
+
+    async def _let_go(self) -> None:
+        with suppress(CallFailed):
+            await self._reporter.tell_events(self._resource)
+        others = (name for name in self._resource.finalizers if name != FINALIZER)
+        await self._keep_finalizers(*others)
+
+    async def _keep_finalizers(self, *names: str) -> None:
+        patch = {"metadata": {**self._at_this_version(), "finalizers": names}}
+        answer = await self._api.patch_run(self._resource.name, patch)
+        self._resource = TrainingRun.read(answer)
+
+    def _at_this_version(self) -> dict[str, str]:
+        """Return what makes a patch fail if somebody else was quicker."""
+        return {"resourceVersion": self._resource.resource_version}
+
+    async def _create(self) -> None:
+        resource = self._resource
+        try:
+            self._run = await self._service.create_run(
+                json.dumps(resource.run),
+                principal=resource.principal,
+                request_id=request_prefix(resource.uid),
+            )
+        except InvalidSpec as error:
+            self._refuse(resource, ACCEPTED, "InvalidSpec", f"spec.run: {error}")
+        except RheostatError as error:
+            self._refuse(resource, ACCEPTED, "CannotBeCreated", str(error), is_final=False)
+        else:
+            self._refusals.pop(ACCEPTED, None)
+            await self._adopt()
+
+    # --- what has to wait for the run -------------------------------------------------------------
+
+    def _carry(self, errand: Coroutine[Any, Any, None]) -> None:
+        self._carrier = asyncio.create_task(errand, name=f"steer {self._resource.name}")
+        self._carrier.add_done_callback(lambda _: self._news.set())
+
+    async def _suspend(self, run: str, suspend: bool) -> None:
+        ask = self._service.pause_run if suspend else self._service.resume_run
+        with suppress(FailedPrecondition):  # it has ended, or is about to
+            await ask(run, principal=self._resource.principal)
+            self._acted = self._acted.model_copy(update={"suspend": suspend})
+
+    async def _steer(self, run: str, declared: Declaration) -> None:
+        resource = self._resource
+        try:
+            self._acted = await steer(self._service, run, resource, declared, self._acted)
+        except InvalidRequest as error:
+            self._refuse(resource, LEARNING_RATE_APPLIED, "InvalidDeclaration", str(error))
+        except RheostatError as error:
+            self._refuse(resource, LEARNING_RATE_APPLIED, "Refused", str(error), is_final=False)
+        else:
+            self._refusals.pop(LEARNING_RATE_APPLIED, None)
+
+    def _refuse(
+        self,
+        resource: TrainingRun,
+        condition: str,
+        reason: str,
+        message: str,
+        *,
+        is_final: bool = True,
+    ) -> None:
+        """Keep why something was not done; it is tried again, or not until the resource changes."""
+        now = self._clock()
+        self._refusals[condition] = Refusal(
+            generation=resource.generation,
+            condition=condition,
+            reason=reason,
+            message=message,
+            retry_at=None if is_final else now + RETRY_SECONDS,
+        )
+        self._reporter.note(Notice(reason=reason, kind="Warning", message=message), now)
+        log.warning("cluster.refused", resource=resource.name, reason=reason, why=message)
+
+
+def _is_changed(resource: TrainingRun, run: RunView, daemon: str) -> bool:
+    """Whether the resource asks for another run, or for another place, than it got."""
+    declared = resource.declaration.daemon if resource.declaration else None
+    if declared not in (None, daemon):
+        return True
+    wanted = _spec_of(json.dumps(resource.run))
+    return wanted is None or wanted != _spec_of(run.spec)
+
+
+@lru_cache(maxsize=1024)
+def _spec_of(text: str) -> Spec | None:
+    """Return the spec of a text that is asked for again and again; None if it is invalid."""
+    try:
+        return load(text)
+    except InvalidSpec:
+        return None

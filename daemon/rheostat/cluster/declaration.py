@@ -1,0 +1,98 @@
+"""What the spec of a TrainingRun says beside the run itself: where, and how it is steered now.
+
+Unlike a request over gRPC, which is made once, a declaration holds until it is changed. `scale:
+0.5` says that the LR is half of what schedule and policies give; `scale: 0.25` after it says a
+quarter, not a quarter of the half.
+"""
+
+from typing import NamedTuple, Self
+
+from pydantic import ConfigDict, Field, model_validator
+from pydantic.alias_generators import to_camel
+
+from rheostat.spec.section import Section
+from rheostat.steering.records import Verb
+from rheostat.steering.requests import MAX_REASON_LENGTH
+
+_MAX_REASON_LENGTH = MAX_REASON_LENGTH // 2
+"""What is left of a decision's reason names the resource."""
+EXCLUSIVE = ("scale", "set", "hold")
+"""Keys of a wish; it may have one of them."""
+
+
+class Wish(NamedTuple):
+    """What is wanted of one group."""
+
+    verb: Verb
+    value: float | None
+    """The factor or LR that comes with the verb."""
+
+
+class Declared(Section):
+    """A section whose keys are written as Kubernetes writes them: `learningRate`."""
+
+    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
+
+
+class GroupDeclaration(Declared):
+    """The LR of one param group; without any key it is what schedule and policies give."""
+
+    scale: float | None = Field(
+        default=None, ge=0, description="this multiple of what schedule and policies give"
+    )
+    set: float | None = Field(
+        default=None,
+        ge=0,
+        description="this LR when it is applied; the schedule's shape goes on from there",
+    )
+    hold: float | None = Field(
+        default=None, ge=0, description="this LR until it is changed, whatever the schedule says"
+    )
+
+    @model_validator(mode="after")
+    def _says_one_thing(self) -> Self:
+        given = [key for key in EXCLUSIVE if getattr(self, key) is not None]
+        if len(given) > 1:
+            raise ValueError(f"one of {', '.join(EXCLUSIVE)}, not {' and '.join(given)}")
+        return self
+
+    @property
+    def wish(self) -> Wish | None:
+        """What is wanted; None where nothing is."""
+        for key in EXCLUSIVE:
+            value = getattr(self, key)
+            if value is not None:
+                return Wish(Verb(key), value)
+        return None
+
+
+class LearningRateDeclaration(GroupDeclaration):
+    """The LR of all param groups, and of some of them by name."""
+
+    groups: dict[str, GroupDeclaration] = Field(
+        default_factory=dict, description="another wish for some groups, by name"
+    )
+    reason: str = Field(
+        default="", max_length=_MAX_REASON_LENGTH, description="why; kept in the decision record"
+    )
+
+    def wish_for(self, group: str) -> Wish | None:
+        """Return what is wanted of a group: its own wish, else the common one."""
+        return self.groups.get(group, self).wish
+
+
+class Declaration(Declared):
+    """The spec of a TrainingRun without its `run`."""
+
+    daemon: str | None = Field(
+        default=None,
+        max_length=253,
+        description="name of the daemon that trains it, by default that of its pod; where none is "
+        "given, the first daemon of the namespace takes it",
+    )
+    learning_rate: LearningRateDeclaration | None = Field(
+        default=None, description="what the LR shall be beside what schedule and policies say"
+    )
+    suspend: bool = Field(
+        default=False, description="whether the run stands still before its next step"
+    )

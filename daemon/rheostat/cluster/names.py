@@ -1,0 +1,17 @@
+"""What the custom resource is called, and what Rheostat writes on it."""
+
+GROUP = "rheostat.dev"
+VERSION = "v1alpha1"
+PLURAL = "trainingruns"
+KIND = "TrainingRun"
+
+FINALIZER = f"{GROUP}/stop"
+"""Keeps a resource until its run has stopped."""
+MANAGER = "rheostat"
+"""Field manager of everything a daemon writes."""
+REQUESTS = "kubernetes:"
+"""What the request ids of declared changes begin with."""
+DAEMON_SELECTOR = "app.kubernetes.io/name=rheostat"
+"""Labels of the pods that daemons live in."""
+GRPC_PORT_NAME = "grpc"
+"""Name of the container port of the control plane."""

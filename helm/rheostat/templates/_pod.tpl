@@ -1,0 +1,94 @@
+{{/* Parts of the pod that take more than a line. */}}
+
+{{- define "rheostat.arguments" -}}
+{{- $host := ternary "0.0.0.0" "127.0.0.1" .Values.exposed -}}
+- serve
+- --address={{ $host }}:50051
+- --metrics-address={{ $host }}:9464
+- --health-address=0.0.0.0:9465
+- --max-concurrent-runs={{ int64 .Values.daemon.maxConcurrentRuns }}
+- --drain-seconds={{ int64 .Values.daemon.drainSeconds }}
+- --log-format={{ .Values.daemon.logFormat }}
+- --log-level={{ .Values.daemon.logLevel }}
+{{- if include "rheostat.specsConfigMap" . }}
+- --specs=/etc/rheostat/specs
+{{- end }}
+{{- if include "rheostat.tlsSecret" . }}
+- --tls-cert=/etc/rheostat/tls/tls.crt
+- --tls-key=/etc/rheostat/tls/tls.key
+{{- end }}
+{{- if include "rheostat.clientCASecret" . }}
+- --tls-client-ca=/etc/rheostat/client-ca/ca.crt
+{{- end }}
+{{- if include "rheostat.tokensSecret" . }}
+- --tokens=/etc/rheostat/tokens/tokens
+{{- end }}
+{{- if and .Values.exposed (not (include "rheostat.secured" .)) }}
+- --insecure
+{{- end }}
+{{- if .Values.trainingRuns.enabled }}
+- --kubernetes
+{{- end }}
+{{- with .Values.daemon.extraArgs }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{- define "rheostat.probe" -}}
+httpGet:
+  path: {{ .path }}
+  port: health
+{{ toYaml .timing }}
+{{- end -}}
+
+{{/* GPUs are never overcommitted: their request is their limit. */}}
+{{- define "rheostat.resources" -}}
+{{- $resources := deepCopy .Values.resources -}}
+{{- if .Values.gpu.count -}}
+{{- $gpus := dict .Values.gpu.resourceName .Values.gpu.count -}}
+{{- $resources = merge $resources (dict "limits" $gpus "requests" $gpus) -}}
+{{- end -}}
+{{- toYaml $resources -}}
+{{- end -}}
+
+{{- define "rheostat.tolerations" -}}
+{{- $all := .Values.tolerations -}}
+{{- if and .Values.gpu.count .Values.gpu.tolerate -}}
+{{- $all = append $all (dict "key" .Values.gpu.resourceName "operator" "Exists" "effect" "NoSchedule") -}}
+{{- end -}}
+{{- with uniq $all -}}
+tolerations:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{- define "rheostat.affinity" -}}
+{{- $affinity := deepCopy .Values.affinity -}}
+{{- with .Values.gpu.products -}}
+{{- $models := dict "key" "nvidia.com/gpu.product" "operator" "In" "values" . -}}
+{{- $terms := list (dict "matchExpressions" (list $models)) -}}
+{{- $required := dict "requiredDuringSchedulingIgnoredDuringExecution" (dict "nodeSelectorTerms" $terms) -}}
+{{- $_ := set $affinity "nodeAffinity" $required -}}
+{{- end -}}
+{{- with $affinity -}}
+affinity:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}
+
+{{/* One daemon alone has nothing to be spread from, so the daemons of all releases count. */}}
+{{- define "rheostat.topologySpread" -}}
+{{- $all := list -}}
+{{- range .Values.topologySpreadConstraints -}}
+{{- $constraint := deepCopy . -}}
+{{- if not (hasKey . "labelSelector") -}}
+{{- $labels := dict "app.kubernetes.io/name" $.Chart.Name "app.kubernetes.io/component" "daemon" -}}
+{{- $_ := set $constraint "labelSelector" (dict "matchLabels" $labels) -}}
+{{- end -}}
+{{- $all = append $all $constraint -}}
+{{- end -}}
+{{- with $all -}}
+topologySpreadConstraints:
+  {{- toYaml . | nindent 2 }}
+{{- end -}}
+{{- end -}}

@@ -1,0 +1,70 @@
+"""Every file of ci/, with both lines of Helm, on every Kubernetes that the chart supports."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from rheostat.spec.validation import load
+
+
+def test_the_linter_has_nothing_to_say_of_a_scenario(helm, chart, scenario):
+    report = helm("lint", "--strict", chart, "--values", chart / f"ci/{scenario}-values.yaml")
+
+    assert "0 chart(s) failed" in report
+    assert "[WARNING]" not in report
+
+
+def test_both_helms_render_the_same_valid_objects(helms, chart, scenario, kubernetes, validate):
+    arguments = ("--values", chart / f"ci/{scenario}-values.yaml", f"--kube-version={kubernetes}.0")
+    with ThreadPoolExecutor() as threads:
+        newer, older = threads.map(lambda helm: helm.template(*arguments), helms.values())
+
+    assert by_name(newer) == by_name(older)
+    for document in newer:
+        validate(document, kubernetes)
+
+
+def by_name(documents):
+    found = {(one["kind"], one["metadata"]["name"]): one for one in documents}
+    assert len(found) == len(documents)
+    return found
+
+
+def test_a_kubernetes_that_is_too_old_is_refused(helm, refused):
+    with pytest.raises(refused, match="requires kubeVersion: >=1.27"):
+        helm.template("--kube-version", "1.26.15")
+
+
+def test_the_runs_of_a_scenario_are_specs_that_arrive_as_they_were_written(
+    render, scenario, scenario_values
+):
+    values = scenario_values(scenario)
+    written = values.get("runs", {})
+    if not written:
+        return
+    files = render.one("ConfigMap", values, suffix="-runs")["data"]
+
+    for name, spec in written.items():
+        assert json.loads(files[f"{name}.json"]) == {"name": name, **spec}
+        assert load(files[f"{name}.json"]).name == name
+
+
+def test_the_notes_of_a_scenario_tell_the_next_three_commands(render, scenario, scenario_values):
+    notes = render.texts(scenario_values(scenario))["NOTES.txt"]
+
+    commands = [line.strip() for line in notes.splitlines() if line.startswith("  ")]
+    assert len(commands) == 3
+    assert all("kubectl --namespace ml" in each or "rheostat lr" in each for each in commands)
+    assert "\n\n\n" not in notes
+
+
+def test_installing_prints_the_notes(helms, chart):
+    install = helms["4.3.1"]  # Helm 3 asks a cluster even for this
+    printed = install("install", "demo", chart, "--dry-run=client", "--namespace", "ml")
+
+    assert "rollout status statefulset/demo-rheostat" in printed
+
+
+def test_every_scenario_is_in_the_readme(chart, scenario):
+    assert f"| `{scenario}` |" in (chart / "README.md").read_text()

@@ -1,0 +1,223 @@
+"""Who may call a real daemon, and under which name what they change is written down."""
+
+import json
+import ssl
+import subprocess
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+import pytest
+
+from rheostat.client import Client, Credentials
+from rheostat.door.tokens import new_token
+from rheostat.errors import Unauthenticated
+
+HASTY = ("--drain-seconds", "0")
+"""What a daemon is told whose runs nobody cares for."""
+
+
+@pytest.fixture
+def tokens(tmp_path):
+    """Name whoever has a token from now on: `tokens("ada")` returns theirs by name."""
+    file = tmp_path / "tokens"
+    known = {}
+
+    def write(*names):
+        known.update({name: new_token(name) for name in names if name not in known})
+        file.write_text("".join(f"{known[name].line}\n" for name in names))
+        return {name: known[name].token for name in names}
+
+    write.file = file
+    return write
+
+
+@pytest.fixture
+def served(start_daemon, ours, tokens):
+    """A daemon with TLS that knows the tokens of ada and tester, and is called by tester."""
+    server = ours.issue_server()
+    known = tokens("ada", "tester")
+    daemon = start_daemon(
+        *("--tls-cert", server.cert, "--tls-key", server.key, "--tokens", tokens.file),
+        credentials=Credentials(ca=ours.file, token=known["tester"]),
+    )
+    daemon.ada = Credentials(ca=ours.file, token=known["ada"])
+    return daemon
+
+
+def test_a_decision_names_whose_token_came_with_it(served, tokens):
+    with (
+        served.training() as run,
+        Client(served.address, principal="root@there", credentials=served.ada) as ada,
+    ):
+        run.change("scale", 0.5, client=ada, reason="by ada")
+        run.change("scale", 2.0, reason="by tester")
+        tokens("tester")
+        with pytest.raises(Unauthenticated):
+            run.change("scale", 0.5, client=ada, reason="not any more")
+
+    assert [(one.decision.principal, one.decision.reason) for one in run.history] == [
+        ("ada", "by ada"),
+        ("tester", "by tester"),
+    ]
+    assert run.view.principal == "tester"
+
+
+def test_a_second_terminal_steers_with_what_its_environment_holds(served, ours, rheostat, tmp_path):
+    (tmp_path / "token").write_text(served.ada.token)
+    shell = {
+        "RHEOSTAT_ADDRESS": served.address,
+        "RHEOSTAT_CA": str(ours.file),
+        "RHEOSTAT_TOKEN_FILE": str(tmp_path / "token"),
+    }
+    with served.training() as run:
+        done = rheostat("lr", "scale", run.name, "0.5", "--json", variables=shell)
+        unknown = rheostat("lr", "show", run.name, variables=shell | {"RHEOSTAT_TOKEN_FILE": ""})
+        untrusting = rheostat("runs", "list", variables={"RHEOSTAT_ADDRESS": served.address})
+
+    assert json.loads(done.stdout)["revision"] == 1, done.stderr
+    assert run.history[0].decision.principal == "ada"
+    assert (unknown.returncode, "RHEOSTAT_TOKEN" in unknown.stderr) == (1, True)
+    assert (untrusting.returncode, "--ca" in untrusting.stderr) == (3, True)
+
+
+def test_a_stream_goes_on_while_the_certificate_is_renewed(served, ours, authority):
+    theirs = authority("theirs")
+    with served.training() as run:
+        events = served.client.watch_run(run.name)
+        next(events)
+        theirs.issue_server()  # over the files in use
+        renewed = Credentials(ca=theirs.file, token=served.ada.token)
+        with Client(served.address, credentials=renewed) as ada:
+            assert ada.get_run(run.name).name == run.name
+        assert all(next(events).run == run.name for _ in range(3))
+
+
+def test_metrics_want_https_and_a_token(served, ours):
+    trusting = ssl.create_default_context(cafile=ours.file)
+    page = f"https://{served.metrics_address}/metrics"
+    with pytest.raises(HTTPError, match="401"):
+        urlopen(page, context=trusting)
+    bearer = {"Authorization": f"Bearer {served.ada.token}"}
+    with urlopen(Request(page, headers=bearer), context=trusting) as answer:
+        assert b"rheostat_build_info" in answer.read()
+
+
+@pytest.mark.parametrize("lacking", ["everything", "tokens", "certificate"])
+def test_an_address_for_everybody_needs_tls_and_proof(rheostat, ours, tokens, lacking):
+    server = ours.issue_server()
+    tokens("ada")
+    certificate = ("--tls-cert", server.cert, "--tls-key", server.key)
+    given = {"everything": (), "tokens": certificate, "certificate": ("--tokens", tokens.file)}
+    done = rheostat("serve", "--address", "0.0.0.0:0", *given[lacking])
+
+    assert done.returncode == 2
+    assert "address = 0.0.0.0:0: a loopback address" in done.stderr
+    assert "--insecure" in done.stderr
+
+
+def test_an_address_for_everybody_is_taken_with_both_or_on_demand(start_daemon, ours, tokens):
+    server = ours.issue_server()
+    everywhere = ("--address", "0.0.0.0:0", "--metrics-address", "0.0.0.0:0")
+    certificate = ("--tls-cert", server.cert, "--tls-key", server.key)
+    token = tokens("ada")["ada"]
+    ada = Credentials(ca=ours.file, token=token, server_name="localhost")
+    exposed = start_daemon(*everywhere, *certificate, "--tokens", tokens.file, credentials=ada)
+    assert exposed.client.list_runs() == []
+    assert exposed.terminate() == 0
+    open_to_all = start_daemon(*everywhere, "--insecure")
+    assert open_to_all.client.list_runs() == []
+
+    # Both daemons write to one log, and only the second one has something to warn of.
+    warned = [one for one in open_to_all.events if one["event"] == "daemon.insecure"]
+    assert [one["address"] for one in warned] == ["0.0.0.0:0", "0.0.0.0:0"]
+
+
+def test_a_file_that_makes_no_sense_is_refused_at_the_start(rheostat, tmp_path):
+    (tmp_path / "tokens").write_text("ada hunter2\n")
+    done = rheostat("serve", "--tokens", tmp_path / "tokens")
+
+    assert done.returncode == 2
+    assert f"{tmp_path}/tokens, line 1" in done.stderr
+    assert "hunter2" not in done.stderr
+
+
+def test_probes_are_answered_in_the_clear_until_the_end(start_daemon, ours, tokens, wait_until):
+    server = ours.issue_server()
+    daemon = start_daemon(
+        *("--tls-cert", server.cert, "--tls-key", server.key, "--health-address", "127.0.0.1:0"),
+    )
+    [ready] = [one for one in daemon.events if one["event"] == "health.ready"]
+
+    def status(path):
+        try:
+            with urlopen(f"http://{ready['address']}{path}") as answer:
+                return answer.status
+        except HTTPError as error:
+            return error.code
+
+    assert [status(path) for path in ("/healthz", "/readyz", "/metrics")] == [200, 200, 404]
+
+
+def test_runs_that_do_not_end_in_time_are_ended(start_daemon, is_alive):
+    daemon = start_daemon(*HASTY)
+    run = daemon.create()
+    run.advance(1)
+    trainer = run.view.pid
+
+    assert daemon.terminate() == 0
+    assert not is_alive(trainer)
+
+
+def test_a_folder_of_specs_makes_each_run_once(start_daemon, spec_file, tmp_path):
+    folder = tmp_path / "specs"
+    folder.mkdir()
+    first = spec_file(name="first", train={"steps": 5})
+    first.rename(folder / "1.json")
+    second = spec_file(name="second", train={"steps": 5})
+    second.rename(folder / "2.json")
+    (folder / "3.yaml").write_text("name: [broken")
+    daemon = start_daemon(*HASTY, "--specs", folder)
+    before = [(view.name, view.principal) for view in daemon.client.list_runs()]
+    daemon.terminate()
+
+    daemon = start_daemon(*HASTY, "--specs", folder)
+    after = [view.name for view in daemon.client.list_runs()]
+    (folder / "2.json").write_text((folder / "2.json").read_text().replace("second", "other"))
+    daemon.terminate()
+    daemon = start_daemon(*HASTY, "--specs", folder)
+
+    assert before == [("first", "specs"), ("second", "specs")]
+    assert after == ["first", "second"]
+    assert [view.name for view in daemon.client.list_runs()] == ["first", "second", "other"]
+    assert [one["file"][-6:] for one in daemon.events if one["event"] == "spec.refused"] == [
+        "3.yaml"
+    ] * 3
+
+
+def test_a_token_for_the_file_is_made_by_the_command_line(start_daemon, rheostat, tmp_path):
+    made = json.loads(rheostat("token", "ada", "--json").stdout)
+    (tmp_path / "tokens").write_text(made["line"])
+    credentials = Credentials(token=made["token"])
+    daemon = start_daemon(*HASTY, "--tokens", tmp_path / "tokens", credentials=credentials)
+
+    assert daemon.create(train={"steps": 1}).view.principal == "ada"
+
+
+def test_the_steps_of_the_security_page_work(start_daemon, tmp_path):
+    """CA, certificates and all, as `docs/security.md` has them made with openssl."""
+    page = (Path(__file__).parents[2] / "docs" / "security.md").read_text()
+    script = page.partition("```sh\n# A CA")[2].partition("```")[0]
+    subprocess.run(
+        ["bash", "-euc", f"# A CA{script}"], cwd=tmp_path, check=True, capture_output=True
+    )
+    files = {"ca": "ca.crt", "cert": "ada.crt", "key": "ada.key"}
+    ada = Credentials(**{name: tmp_path / file for name, file in files.items()})
+    daemon = start_daemon(
+        *("--tls-cert", tmp_path / "server.crt", "--tls-key", tmp_path / "server.key"),
+        *("--tls-client-ca", tmp_path / "ca.crt"),
+        *HASTY,
+        credentials=ada,
+    )
+
+    assert daemon.create(train={"steps": 1}).view.principal == "spiffe://example.org/ada"
