@@ -33,7 +33,8 @@ RUN python3 -c 'import tomllib; \
 FROM builder AS dependencies
 # cuda: torch as PyPI has it. cpu: torch without CUDA. none: no torch; it is mounted at /opt/torch.
 ARG VARIANT=cuda
-# Where torch comes from if not from PyPI: another CUDA version, or a mirror.
+# Where torch comes from if not from PyPI: another CUDA version, or a mirror. Beside PyPI is enough, since
+# a version with a variant in it, 2.14.1+cpu, is newer to pip than the 2.14.1 of PyPI.
 ARG TORCH_INDEX=
 COPY --from=requirements /build/requirements.txt ./
 COPY constraints.txt ./

@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SETUP := $(VENV)/.set-up
 DEV := $(VENV)/.set-up-dev
+CHART := $(VENV)/.set-up-chart
 PIP := $(BIN)/python -m pip --disable-pip-version-check -qq
 PROTOS := $(wildcard proto/rheostat/v1/*.proto)
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate bench parts image test-image clean
+.PHONY: help run test check format generate bench parts image test-image test-chart test-observability clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,7 +22,7 @@ run: $(SETUP) ## Train on the embedded digits, with live progress
 	@echo "Next: make test, or start a daemon of your own with $(BIN)/rheostat serve"
 
 test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest --ignore tests/image
+	$(BIN)/python -m pytest --ignore tests/image --ignore tests/chart --ignore tests/observability
 	@echo
 	@echo "Next: make check, or make run"
 
@@ -33,6 +34,8 @@ check: $(DEV) ## Lint, types, import contracts, generated code
 	$(BIN)/codespell --ignore-words-list nam README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/draw_schedules.py --check
+	$(BIN)/python tools/chart_readme.py --check
+	$(BIN)/python tools/dashboards.py --check
 
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
@@ -41,16 +44,20 @@ format: $(DEV) ## Format the code
 generate: $(DEV) ## Regenerate gRPC code, JSON Schema, and the page of schedules with its pictures
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py
 	$(BIN)/python tools/draw_schedules.py
+	$(BIN)/python tools/chart_readme.py
+	$(BIN)/python tools/dashboards.py
 
 bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lr_latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.steering
 
-parts: ## Install the real parts that some tests want (Debian, root): Prometheus, Fashion-MNIST
+parts: ## Install the real parts that some tests want (Debian, root): Prometheus, Fashion-MNIST, Node
 	apt-get update -qq
 	DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends \
 		prometheus dataset-fashion-mnist
+	command -v npm || DEBIAN_FRONTEND=noninteractive apt-get install -qq \
+		--no-install-recommends nodejs npm
 
 image: ## Build the container image (VARIANT=cuda|cpu, BUILDER=docker|podman|buildah)
 	$(BUILDER) build --tag rheostat:$(VERSION) --build-arg VARIANT=$(VARIANT) \
@@ -59,6 +66,13 @@ image: ## Build the container image (VARIANT=cuda|cpu, BUILDER=docker|podman|bui
 
 test-image: $(DEV) ## Build the image and run it locked up (Debian, root)
 	$(BIN)/python -m pytest tests/image --timeout 900
+
+test-chart: $(CHART) ## Lint, render and check the Helm chart, with Helm 3 and 4
+	$(BIN)/python -m pytest tests/chart
+
+test-observability: $(DEV) ## Ask a real Prometheus what dashboards and alerts ask; check them as Grafana does
+	$(PIP) install --constraint constraints.txt --requirement tests/observability/requirements.txt
+	$(BIN)/python -m pytest tests/observability
 
 clean: ## Remove what make has set up
 	rm -rf $(VENV) build dist
@@ -74,3 +88,8 @@ $(DEV): $(SETUP)
 	@echo "Setting up the tools of the tests ..."
 	$(PIP) install --constraint constraints.txt --editable '.[dev]'
 	@touch $@
+
+$(CHART): $(DEV) tests/chart/requirements.txt
+	@echo "Setting up the parts of the chart's tests ..."
+	$(PIP) install --constraint constraints.txt --requirement tests/chart/requirements.txt && touch $@ \
+		|| echo "They cannot be had here: their tests are skipped."

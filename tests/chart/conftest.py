@@ -8,9 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import helm_python
-import jsonschema
-import kubernetes_validate
 import pytest
 import yaml
 from ruamel.yaml import YAML
@@ -20,7 +17,6 @@ CHART = CHECKOUT / "helm/rheostat"
 SCENARIOS = sorted(path.name.removesuffix("-values.yaml") for path in CHART.glob("ci/*.yaml"))
 KUBERNETES = [f"1.{minor}" for minor in range(27, 38)]
 HELMS = ("4.3.1", "3.17.2")
-
 
 
 class StrictLoader(yaml.CSafeLoader):
@@ -98,7 +94,8 @@ class Renderer:
     """Helm's engine in this process, at the defaults of a release `demo` in namespace `ml`."""
 
     def __init__(self, folder):
-        self._chart = helm_python.Chart.load(folder)
+        self._helm = pytest.importorskip("helm_python", exc_type=ImportError)
+        self._chart = self._helm.Chart.load(folder)
 
     def texts(self, values=None, *, name="demo"):
         """Return what each template becomes, by the template's path.
@@ -110,7 +107,7 @@ class Renderer:
         try:
             self._chart.validate_schema(values)
             found = self._chart.render(values, name=name, namespace="ml")
-        except helm_python.HelmError as error:
+        except self._helm.HelmError as error:
             raise Refused(str(error)) from error
         return {path.removeprefix("rheostat/templates/"): text for path, text in found.items()}
 
@@ -188,8 +185,17 @@ def defaults():
 
 
 @pytest.fixture(scope="session")
-def validate():
+def kubernetes_schemas():
+    """The package of the schemas of Kubernetes, taught not to read a megabyte for each object."""
+    schemas = pytest.importorskip("kubernetes_validate", exc_type=ImportError)
+    schemas.utils.schema_contents = functools.cache(schemas.utils.schema_contents)
+    return schemas
+
+
+@pytest.fixture(scope="session")
+def validate(kubernetes_schemas):
     """Check an object against the strict schemas of a Kubernetes version, or those of the CRDs."""
+    jsonschema = kubernetes_schemas.utils.jsonschema
     custom = json.loads((Path(__file__).parent / "custom_resources.json").read_text())
 
     def check(document, version):
@@ -197,16 +203,16 @@ def validate():
         if kind in custom["properties"]:
             jsonschema.validate({kind: document}, custom)
         else:
-            kubernetes_validate.validate(document, version, strict=True)
+            kubernetes_schemas.validate(document, version, strict=True)
 
     return check
 
 
 @pytest.fixture(scope="session")
-def kubernetes_types():
+def kubernetes_types(kubernetes_schemas):
     """The types of the newest Kubernetes by their names; where two share one, that of the core."""
-    newest = kubernetes_validate.utils.all_versions()[-1]
+    newest = kubernetes_schemas.utils.all_versions()[-1]
     file = f"kubernetes-json-schema/v{newest}-local-strict/_definitions.json"
-    types = kubernetes_validate.utils.schema_contents(file, newest)["$defs"]
+    types = kubernetes_schemas.utils.schema_contents(file, newest)["$defs"]
     core_last = sorted(types, key=lambda name: name.startswith("io.k8s.api.core."))
     return {name.rpartition(".")[2]: types[name] for name in core_last}

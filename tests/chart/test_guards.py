@@ -46,7 +46,10 @@ REFUSALS = [
         },
         "write the products there yourself",
     ),
-    ({"resources": {"limits": {"nvidia.com/gpu": 1}}}, "give the GPUs as gpu.count"),
+    (
+        {"gpu": {"count": 2}, "resources": {"limits": {"nvidia.com/gpu": 1}}},
+        "gpu.count and resources.limits both",
+    ),
     ({"extraVolumes": [{"name": "tmp", "emptyDir": {}}]}, 'has a volume "tmp" already'),
     (
         {"trainingRuns": {"enabled": True}, "rbac": {"create": False}},

@@ -128,7 +128,9 @@ def podman():
     command = Path(get_part("containers.sh")) / "podman"
 
     def run(*arguments, stderr=subprocess.PIPE):
-        done = subprocess.run([command, *arguments], stdout=-1, stderr=stderr, text=True)
+        done = subprocess.run(
+            [command, *arguments], stdout=subprocess.PIPE, stderr=stderr, text=True
+        )
         assert done.returncode == 0, (arguments, done.stdout, done.stderr)
         return done.stdout.strip()
 

@@ -1,8 +1,5 @@
 """What is in the image, and what must not be."""
 
-from pathlib import Path
-
-CHECKOUT = Path(__file__).parents[2]
 BUILD_TOOLS = "pip pip3 gcc cc g++ c++ clang make cmake ld as git curl wget rustc cargo go"
 
 
@@ -57,8 +54,8 @@ def test_it_holds_no_secrets(inside, inspected):
 
 
 def test_of_the_checkout_it_holds_the_package_and_nothing_else(inside):
-    found = inside("find /opt/rheostat -maxdepth 1 -mindepth 1 -printf '%f\\n' | sort")
-    assert found == ["bin", "rheostat", "rheostat-0.1.0.dist-info", "rheostat_policies"]
+    names = sorted(name.partition("-")[0] for name in inside("ls -A /opt/rheostat"))
+    assert names == ["bin", "rheostat", "rheostat", "rheostat_policies"]
 
 
 def test_a_change_of_the_code_ships_one_layer(image, inspected, build_changed):

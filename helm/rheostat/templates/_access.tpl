@@ -57,6 +57,13 @@ The Secret with the certificate of a client of ours. Takes a dict:
 {{- end -}}
 {{- end -}}
 
+{{/* By which the network policy knows the pod of `helm test`. */}}
+{{- define "rheostat.testLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: test
+{{- end -}}
+
 {{/* Says "yes" if the pod of `helm test` reaches the daemon, and has what it asks clients for. */}}
 {{- define "rheostat.tested" -}}
 {{- $certificate := include "rheostat.clientCertificateSecret" (dict "chart" . "secret" .Values.tests.certificateSecret) -}}

@@ -39,8 +39,8 @@ runs.{{ $name }}: must be a spec as a map, not a {{ kindOf $spec }}. A file goes
 {{- if and .Values.gpu.products (dig "nodeAffinity" "" .Values.affinity) }}
 gpu.products and affinity.nodeAffinity: the first is made into the second; write the products there yourself.
 {{- end }}
-{{- if hasKey (dig "limits" dict .Values.resources) .Values.gpu.resourceName }}
-resources.limits holds {{ .Values.gpu.resourceName }}: give the GPUs as gpu.count.
+{{- if and .Values.gpu.count (hasKey (dig "limits" dict .Values.resources) .Values.gpu.resourceName) }}
+gpu.count and resources.limits both give a number of {{ .Values.gpu.resourceName }}: give one of them.
 {{- end }}
 {{- $taken := include "rheostat.volumeNames" . | fromJsonArray }}
 {{- range .Values.extraVolumes }}{{ if has .name $taken }}
