@@ -73,6 +73,33 @@ class Observation(NamedTuple):
     gradient_noise: float | None = None
     """Unbiased estimate of the total variance of that step's gradient: the trace of the covariance
     between samples, divided by the samples of the batch. In the unit of `gradient_signal`."""
+    group_gradient_norm: Mapping[str, float] = {}
+    """Gradient norm of that step before clipping, by group. Measured at every step where a policy
+    `observes` it, else empty."""
+    prediction_variance: float | None = None
+    """Variance of all outputs of a validation batch, mean over the batches of the newest
+    validation. Like the three below, measured at each validation where a policy `observes` it."""
+    prediction_change_variance: float | None = None
+    """The same of the outputs' change since the validation before, sample by sample."""
+    output_weight_mean: float | None = None
+    """Mean of the output layer's weights, the last parameter of two or more dimensions, at the
+    newest validation."""
+    output_weight_variance: float | None = None
+    """Variance of the same weights."""
+
+
+OBSERVABLE = (
+    "gradient_norm",
+    "gradient_alignment",
+    "gradient_signal",
+    "gradient_noise",
+    "group_gradient_norm",
+    "prediction_variance",
+    "prediction_change_variance",
+    "output_weight_mean",
+    "output_weight_variance",
+)
+"""Fields of an `Observation` that cost time, and so are measured only for who asks."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +129,7 @@ class Policy(Protocol):
     there is a `ValueError` that names the argument and its value.
 
     A policy may have an attribute `observes`, a collection of names: the fields of `Observation`
-    that cost time and that it needs at every step. They are `gradient_norm`, `gradient_alignment`,
-    `gradient_signal` and `gradient_noise`; the others are there anyway.
+    that cost time and that it needs. They are those in `OBSERVABLE`; the others are there anyway.
     """
 
     def initial_state(self, run: RunInfo) -> State:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rheostat.api.changes import change_of, request_of
-from rheostat.api.translate import to_message, to_record
+from rheostat.api.translate import to_message, to_observation, to_record
 from rheostat.errors import InvalidRequest
 from rheostat.runs.records import Explanation, RunView, Snapshot, StepRows
 from rheostat.steering.records import (
@@ -22,7 +22,8 @@ from rheostat.steering.records import (
     PolicyStatus,
     Verb,
 )
-from rheostat.v1 import learning_rates_pb2, runs_pb2, types_pb2
+from rheostat.v1 import learning_rates_pb2, policies_pb2, runs_pb2, types_pb2
+from rheostat_policies import Observation
 
 PAIRS = [
     (RunView, runs_pb2.Run),
@@ -190,3 +191,25 @@ def test_every_phase_has_a_value_on_the_wire():
         "PHASE_UNSPECIFIED"
     }
     assert all(set(name) <= {*string.ascii_uppercase, "_"} for name in phases.values_by_name)
+
+
+def test_an_observation_and_its_message_have_the_same_fields():
+    fields = {field.name for field in policies_pb2.Observation.DESCRIPTOR.fields}
+
+    assert fields == set(Observation._fields)
+
+
+@pytest.mark.parametrize(
+    "extras",
+    [(), (0.5, None, 2.0, {"body": 1.5, "head": 0.1}, 1.0, None, -0.25, 1e-300)],
+    ids=["without what costs time", "with some of it"],
+)
+def test_an_observation_comes_back_as_it_went(extras):
+    by_group = {"body": 0.1, "head": 1 / 3}
+    told = Observation(7, 100, 0.1 + 0.2, None, 0.5, 5, None, by_group, by_group, {}, *extras)
+
+    message = policies_pb2.Observation.FromString(
+        to_message(told, policies_pb2.Observation()).SerializeToString()
+    )
+
+    assert to_observation(message) == told

@@ -1,29 +1,32 @@
-"""What the tests on a real Kubernetes API server share: the server, and who may ask it.
+"""What the tests on a real Kubernetes API server share: the server, and who asks it.
 
 It is a kube-apiserver with its etcd, as `tools/parts/kube_apiserver.sh` provides them. Neither
-scheduler, controllers nor kubelets are there: a StatefulSet makes no pods.
+scheduler, controllers nor kubelets are there: a StatefulSet makes no pods, a namespace that is
+deleted stays.
 """
 
 import json
 import os
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from urllib.error import URLError
+from urllib.request import Request, urlopen
 
 import pytest
-import yaml
 from kubernetes import client, utils
 from kubernetes.client.exceptions import ApiException
+from ruamel.yaml import YAML
 
 from rheostat.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/rheostat"
-CRD = CHART / "files/trainingrun-crd.yaml"
 RHEOSTAT = (sys.executable, "-m", "rheostat")
 NAMESPACE = "ml"
 RESOURCES = {
@@ -32,8 +35,14 @@ RESOURCES = {
     "plural": "trainingruns",
     "namespace": NAMESPACE,
 }
-ADMIN = "admin-token"
-PATIENCE_SECONDS = 20.0
+ADMIN, SERVICE_ACCOUNT = "token-of-the-admin", "token-of-the-service-account"
+TOKENS = (
+    f'{ADMIN},admin,1,"system:masters"\n'
+    f"{SERVICE_ACCOUNT},system:serviceaccount:{NAMESPACE}:rheostat,2,system:serviceaccounts\n"
+)
+PATIENCE_SECONDS = 60.0
+FOREVER = 10**7
+"""Steps that no test waits for; such a run is stopped."""
 
 
 def wait_until(question, what):
@@ -45,62 +54,57 @@ def wait_until(question, what):
     return answer
 
 
+def part(*command):
+    """Return what a script of tools/parts prints; skip with its reason where it has no part."""
+    made = subprocess.run(command, capture_output=True, text=True, cwd=ROOT / "tools/parts")
+    if made.returncode:
+        pytest.skip((made.stderr.splitlines() or [f"{command[-1]} failed"])[-1])
+    return made.stdout.split()
+
+
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
 
 
-def binary():
-    """Return the path of the server; the first time on a machine it takes minutes to make."""
-    script = ROOT / "tools/parts/kube_apiserver.sh"
-    made = subprocess.run(["bash", script], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip((made.stderr.splitlines() or ["no kube-apiserver"])[-1])
-    return made.stdout.strip()
-
-
 @contextmanager
-def process(command, log):
+def running(command, log):
     with log.open("ab") as output:
-        running = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
+        process = subprocess.Popen(command, stdout=output, stderr=output, stdin=subprocess.DEVNULL)
     try:
-        yield running
+        yield process
     finally:
-        running.terminate()
-        running.wait(PATIENCE_SECONDS)
+        process.kill()  # told to end, an API server waits a minute for those who watch
+        process.wait()
+
+
+# --- the API server ----------------------------------------------------------------------------
 
 
 class Cluster:
     """A Kubernetes API server, and ways to ask it."""
 
-    def __init__(self, folder, etcd_url):
+    def __init__(self, folder, binary, etcd_url):
         self.folder = folder
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.ca = folder / "certs/apiserver.crt"
-        self.tokens = folder / "tokens.csv"
-        self._etcd_url = etcd_url
-        self.tokens.write_text(
-            f'{ADMIN},admin,1,"system:masters"\n'
-            'daemon-token,system:serviceaccount:ml:rheostat,2,"system:serviceaccounts"\n'
-        )
-        self.tokens.chmod(0o600)
+        self.ca = folder / "certificates/apiserver.crt"
+        tokens = folder / "tokens.csv"
+        tokens.write_text(TOKENS)
         key = folder / "service-accounts.key"
-        subprocess.run(
-            ["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True
-        )
-        self.command = [
-            binary(),
+        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        self._command = [
+            binary,
             f"--etcd-servers={etcd_url}",
             "--bind-address=127.0.0.1",
             f"--secure-port={self.port}",
             "--insecure-port=0",
             "--advertise-address=127.0.0.1",
             "--endpoint-reconciler-type=none",
-            f"--cert-dir={folder}/certs",
+            f"--cert-dir={folder}/certificates",
             "--authorization-mode=RBAC",
-            f"--token-auth-file={self.tokens}",
+            f"--token-auth-file={tokens}",
             "--anonymous-auth=false",
             "--service-cluster-ip-range=10.96.0.0/24",
             "--service-account-issuer=https://kubernetes.default.svc",
@@ -110,15 +114,23 @@ class Cluster:
             "--allow-privileged=true",
             "--profiling=false",
         ]
+        self._life = ExitStack()
 
-    def is_ready(self):
+    def start(self):
+        self._life.enter_context(running(self._command, self.folder / "apiserver.log"))
+        wait_until(self._is_ready, "the API server is ready")
+
+    def stop(self):
+        self._life.close()
+
+    def _is_ready(self):
+        request = Request(f"{self.url}/readyz", headers={"Authorization": f"Bearer {ADMIN}"})
         try:
-            answer = client.CoreV1Api(self.client()).api_client.call_api(
-                "GET", f"{self.url}/readyz", {"Authorization": f"Bearer {ADMIN}"}
-            )
-        except Exception:
+            context = ssl.create_default_context(cafile=str(self.ca))
+            with urlopen(request, context=context) as answer:
+                return answer.status == 200
+        except (OSError, URLError):
             return False
-        return answer.status == 200
 
     def client(self, token=ADMIN):
         """Return an API client that asks with a token."""
@@ -128,84 +140,98 @@ class Cluster:
         settings.retries = 0
         return client.ApiClient(settings)
 
-    def kubeconfig(self, *, token=ADMIN, namespace="ml"):
-        """Return the path of a kubeconfig that asks with a token."""
-        path = self.folder / f"kubeconfig-{token}-{namespace}"
+    def kubeconfig(self, token=ADMIN):
+        """Return the path of a kubeconfig that asks with a token, in the tests' namespace."""
+        there = {"server": self.url, "certificate-authority": str(self.ca)}
+        context = {"cluster": "test", "user": "tester", "namespace": NAMESPACE}
         document = {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [
-                {
-                    "name": "test",
-                    "cluster": {"server": self.url, "certificate-authority": str(self.ca)},
-                }
-            ],
+            "clusters": [{"name": "test", "cluster": there}],
             "users": [{"name": "tester", "user": {"token": token}}],
-            "contexts": [
-                {
-                    "name": "test",
-                    "context": {"cluster": "test", "user": "tester", "namespace": namespace},
-                }
-            ],
+            "contexts": [{"name": "test", "context": context}],
             "current-context": "test",
         }
+        path = self.folder / f"kubeconfig-with-{token}"
+        path.touch(mode=0o600)
         path.write_text(json.dumps(document))
-        path.chmod(0o600)
         return path
+
+    def table(self):
+        """Return what `kubectl get trainingruns` prints: rows by name, cells by column."""
+        path = f"/apis/rheostat.dev/v1alpha1/namespaces/{NAMESPACE}/trainingruns"
+        accept = "application/json;as=Table;v=v1;g=meta.k8s.io"
+        headers = {"Authorization": f"Bearer {ADMIN}", "Accept": accept}
+        context = ssl.create_default_context(cafile=str(self.ca))
+        with urlopen(Request(self.url + path, headers=headers), context=context) as answer:
+            table = json.load(answer)
+        columns = [one["name"] for one in table["columnDefinitions"]]
+        rows = [dict(zip(columns, row["cells"], strict=True)) for row in table["rows"]]
+        return {row["Name"]: row for row in rows}
 
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory):
-    """The API server, with the definition of TrainingRun and the namespace `ml`."""
-    folder = tmp_path_factory.mktemp("cluster")
+    """The API server, with the definition of TrainingRun and the namespace of the tests."""
+    [binary] = part("bash", "kube_apiserver.sh")
     if shutil.which("etcd") is None:
-        pytest.skip("no etcd; tools/parts/kube_apiserver.sh installs it")
-    etcd_url, peer_url = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
-    etcd = [
-        *("etcd", "--data-dir", str(folder / "etcd"), "--unsafe-no-fsync", "--name", "test"),
-        *("--listen-client-urls", etcd_url, "--advertise-client-urls", etcd_url),
-        *("--listen-peer-urls", peer_url, "--initial-advertise-peer-urls", peer_url),
-        *("--initial-cluster", f"test={peer_url}"),
-    ]
-    cluster = Cluster(folder, etcd_url)
-    with ExitStack() as stack:
-        stack.enter_context(process(etcd, folder / "etcd.log"))
-        stack.enter_context(process(cluster.command, folder / "apiserver.log"))
-        wait_until(cluster.is_ready, "the API server is ready")
+        pytest.skip("no etcd")
+    folder = tmp_path_factory.mktemp("cluster")
+    here, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    etcd = ["etcd", "--data-dir", folder / "etcd", "--unsafe-no-fsync", "--name", "test"]
+    etcd += ["--listen-client-urls", here, "--advertise-client-urls", here]
+    etcd += ["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer]
+    etcd += ["--initial-cluster", f"test={peer}"]
+    cluster = Cluster(folder, binary, here)
+    with running(etcd, folder / "etcd.log"):
+        cluster.start()
         admin = cluster.client()
         client.CoreV1Api(admin).create_namespace({"metadata": {"name": NAMESPACE}})
-        definition = yaml.safe_load(CRD.read_text())
+        definition = YAML(typ="safe").load(CHART / "files/trainingrun-crd.yaml")
         client.ApiextensionsV1Api(admin).create_custom_resource_definition(definition)
-        listed = client.CustomObjectsApi(admin).list_namespaced_custom_object
-        wait_until(lambda: is_answered(listed), "the definition is established")
+        wait_until(lambda: is_served(admin), "TrainingRuns are served")
         yield cluster
+        cluster.stop()
 
 
-def is_answered(call):
+def is_served(api_client):
     try:
-        call(**RESOURCES)
+        client.CustomObjectsApi(api_client).list_namespaced_custom_object(**RESOURCES)
     except ApiException:
         return False
     return True
 
 
-def helm_binaries():
-    """Return the paths of the Helm binaries, the newest first."""
-    script = ROOT / "tools/parts/helm.py"
-    made = subprocess.run([sys.executable, script], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip((made.stderr.splitlines() or ["no helm"])[-1])
-    return made.stdout.split()
+@pytest.fixture(scope="session")
+def helms():
+    """The Helm binaries, the newest first."""
+    return part(sys.executable, "helm.py")
 
 
 @pytest.fixture(scope="session")
-def rights(cluster):
+def rights(cluster, helms):
     """What the chart gives to the service account of its daemon, and nothing more."""
-    command = [helm_binaries()[0], "template", "rheostat", CHART, "--namespace", NAMESPACE]
-    values = ["-f", CHART / "ci/training-runs-values.yaml", "-s", "templates/rbac.yaml"]
-    rendered = subprocess.run([*command, *values], check=True, capture_output=True, text=True)
-    for document in yaml.safe_load_all(rendered.stdout):
+    values = CHART / "ci/training-runs-values.yaml"
+    command = [helms[0], "template", "rheostat", CHART, "--namespace", NAMESPACE]
+    command += ["--values", values, "--show-only", "templates/rbac.yaml"]
+    rendered = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    for document in YAML(typ="safe").load_all(rendered):
         utils.create_from_dict(cluster.client(), document, namespace=NAMESPACE)
+
+
+# --- resources ---------------------------------------------------------------------------------
+
+
+def small_run(**sections):
+    """Return a spec that trains a small network at some thousands of steps a second."""
+    return {
+        "model": {"name": "mlp", "args": {"hidden": [32]}},
+        "data": {"name": "digits"},
+        "optimizer": {"name": "AdamW", "lr": 1e-3},
+        "train": {"steps": FOREVER, "device": "cpu"},
+        "evaluate": {"every": 1000},
+        **sections,
+    }
 
 
 class Resource:
@@ -225,15 +251,15 @@ class Resource:
         return self.get().get("status", {})
 
     def condition(self, kind):
-        """Return the status of a condition; None where there is none."""
+        """Return a condition; an empty one where there is none."""
         conditions = self.status.get("conditions", ())
-        return next((one["status"] for one in conditions if one["type"] == kind), None)
+        return next((one for one in conditions if one["type"] == kind), {})
 
-    def patch(self, spec, manager="kubectl-patch"):
+    def patch(self, **spec):
         return self._api.patch_namespaced_custom_object(
             **self._where,
             body={"spec": spec},
-            field_manager=manager,
+            field_manager="kubectl-patch",
             _content_type="application/merge-patch+json",
         )
 
@@ -241,19 +267,17 @@ class Resource:
         self._api.delete_namespaced_custom_object(**self._where)
 
     def is_gone(self):
-        try:
-            self.get()
-        except ApiException as error:
-            assert error.status == 404
-            return True
-        return False
+        found = self._api.list_namespaced_custom_object(**RESOURCES)["items"]
+        return self.name not in [one["metadata"]["name"] for one in found]
 
-    def until(self, question, what):
+    def until(self, question):
         """Wait until the status answers a question with something true, and return that."""
-        return wait_until(lambda: question(self.status), f"{self.name} {what}")
+        return wait_until(
+            lambda: question(self.status), f"{self.name} is as wanted, not {self.status}"
+        )
 
     def until_phase(self, *phases):
-        return self.until(lambda status: status.get("phase") in phases and status, f"is {phases}")
+        return self.until(lambda status: status if status.get("phase") in phases else None)
 
     @property
     def events(self):
@@ -269,17 +293,15 @@ def apply(cluster):
     """Create a TrainingRun in the namespace of the tests; it is gone when the test is over."""
     created = []
 
-    def create(name, run, **spec):
+    def create(name, run=None, **spec):
         body = {
             "apiVersion": "rheostat.dev/v1alpha1",
             "kind": "TrainingRun",
             "metadata": {"name": name},
-            "spec": {"run": run, **spec},
+            "spec": {"run": small_run() if run is None else run, **spec},
         }
         api = client.CustomObjectsApi(cluster.client())
-        api.create_namespaced_custom_object(
-            **RESOURCES, body=body, field_manager="kubectl-client-side-apply"
-        )
+        api.create_namespaced_custom_object(**RESOURCES, body=body, field_manager="kubectl-create")
         created.append(Resource(cluster, name))
         return created[-1]
 
@@ -290,23 +312,27 @@ def apply(cluster):
             wait_until(resource.is_gone, f"{resource.name} is gone")
 
 
+# --- daemons -----------------------------------------------------------------------------------
+
+
 class Daemon:
     """A `rheostat serve --kubernetes` that asks as the chart's service account."""
 
-    def __init__(self, cluster, state_dir, name, *options):
+    def __init__(self, cluster, state_dir, name):
         self.state_dir = state_dir
         self.log = state_dir / "serve.log"
         state_dir.mkdir(exist_ok=True)
         environment = {
             **os.environ,
-            "KUBECONFIG": str(cluster.kubeconfig(token="daemon-token")),
+            "KUBECONFIG": str(cluster.kubeconfig(SERVICE_ACCOUNT)),
             "RHEOSTAT_STATE_DIR": str(state_dir),
             "OMP_NUM_THREADS": "1",
         }
-        ports = ("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0", "--log-level", "debug")
+        options = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
+        options += ["--daemon-name", name, "--log-level", "debug"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*RHEOSTAT, "serve", "--kubernetes", "--daemon-name", name, *ports, *options],
+                [*RHEOSTAT, "serve", "--kubernetes", *options],
                 env=environment,
                 stdin=subprocess.DEVNULL,
                 stderr=log,
@@ -314,11 +340,9 @@ class Daemon:
         found = wait_until(self._endpoints, "the daemon is ready")
         self.client = Client(found["address"], principal="ada@terminal")
 
-    def _endpoints(self):
-        assert self.process.poll() is None, self.log.read_text()
-        file = self.state_dir / "daemon.json"
-        found = json.loads(file.read_text()) if file.exists() else {}
-        return found if found.get("pid") == self.process.pid else None
+    def steps_of(self, run):
+        snapshot = self.client.get_run(run).snapshot
+        return snapshot.step if snapshot else 0
 
     def terminate(self):
         self.client.close()
@@ -330,15 +354,27 @@ class Daemon:
         self.process.kill()
         self.process.wait()
 
+    def _endpoints(self):
+        assert self.process.poll() is None, self.log.read_text()
+        file = self.state_dir / "daemon.json"
+        found = json.loads(file.read_text()) if file.exists() else {}
+        return found if found.get("pid") == self.process.pid else None
+
 
 @pytest.fixture
 def start_daemon(cluster, rights, tmp_path):
-    """Start a daemon on the test's own state directory."""
+    """Start a daemon, on a state directory of its name's own."""
     with ExitStack() as stack:
 
-        def start(name="daemon-0", *options):
-            daemon = Daemon(cluster, tmp_path / name, name, *options)
+        def start(name="daemon-0"):
+            daemon = Daemon(cluster, tmp_path / name, name)
             stack.callback(lambda: daemon.process.poll() is None and daemon.terminate())
             return daemon
 
         yield start
+
+
+@pytest.fixture
+def eventually():
+    """Ask again and again, and return the first answer that is true."""
+    return wait_until

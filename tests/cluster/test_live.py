@@ -1,40 +1,122 @@
-"""A real daemon on a real API server."""
+"""A real daemon that trains what a real API server holds."""
 
+import pytest
+
+from rheostat.runs.records import Phase
 from rheostat.steering.records import Change, Verb
 
-FOREVER = 10**7
 
-
-def small_run(**sections):
-    return {
-        "model": {"name": "mlp", "args": {"hidden": [32]}},
-        "data": {"name": "digits"},
-        "optimizer": {"name": "AdamW", "lr": 1e-3},
-        "train": {"steps": FOREVER, "device": "cpu"},
-        "evaluate": {"every": 1000},
-        **sections,
-    }
-
-
-def test_a_run_is_trained_steered_shown_as_drifted_and_stopped(start_daemon, apply):
+def test_a_resource_is_trained_steered_shown_as_drifted_and_stopped(
+    start_daemon, cluster, apply, eventually
+):
     daemon = start_daemon()
-    resource = apply("digits", small_run())
-    running = resource.until_phase("running")
-    print(running)
-    resource.patch({"learningRate": {"scale": 0.5, "reason": "too noisy"}})
-    status = resource.until(lambda s: s["acted"]["generation"] == 2 and s["lastDecision"] and s, "was steered")
-    print(status)
-    import json
-    print(json.dumps(resource.get(), indent=1)[:6000])
+    digits = apply("digits")
+    digits.until_phase("running")
+
+    digits.patch(learningRate={"scale": 0.5, "reason": "too noisy"})
+    status = digits.until(lambda status: status if status.get("lastDecision") else None)
+    decision = status["lastDecision"]
+    assert decision["groups"] == {"default": {"old": 1e-3, "new": 5e-4}}
+    assert decision["appliedStep"] > 0
+    assert decision["principal"] == "kubernetes:kubectl-patch"
+    assert decision["reason"].startswith("too noisy")
+    assert status["learningRate"] == {"default": 5e-4}
+    assert status["acted"]["generation"] == digits.get()["metadata"]["generation"] == 2
+    [record] = daemon.client.list_decisions("digits")
+    assert record.decision.applied_step == decision["appliedStep"]
+
     daemon.client.change_learning_rate("digits", Change(verb=Verb.SCALE, value=0.1))
-    print(resource.until(lambda s: s.get("drift"), "drifts"))
-    resource.patch({"learningRate": {"scale": 0.25}})
-    print(resource.until(lambda s: not s.get("drift") and s, "drifts no more"))
-    for e in resource.events.values(): print(e.reason, e.count, e.message)
-    resource.delete()
-    import time; t=time.time()
-    from conftest import wait_until
-    wait_until(resource.is_gone, "gone")
-    print(time.time()-t, daemon.client.get_run("digits").phase)
-    print(daemon.log.read_text())
-    assert 0
+    drift = digits.until(lambda status: status.get("drift"))
+    assert (drift["principal"], drift["verb"], drift["value"]) == ("ada@terminal", "scale", 0.1)
+    assert digits.condition("Drifted")["status"] == "True"
+    assert daemon.client.explain("digits").groups[0].learning_rate == pytest.approx(5e-5)
+
+    digits.patch(learningRate={"scale": 0.25})
+    digits.until(lambda status: status.get("acted", {}).get("generation") == 3)
+    assert daemon.client.explain("digits").groups[0].learning_rate == pytest.approx(2.5e-4)
+    eventually(lambda: digits.condition("Drifted")["status"] == "False", "nothing drifts")
+    row = cluster.table()["digits"]
+    assert (row["Phase"], row["LR"]) == ("running", "0.00025")
+    assert digits.events["LearningRateChanged"].involved_object.uid
+
+    digits.delete()
+    eventually(digits.is_gone, "digits is gone")
+    ended = daemon.client.get_run("digits")
+    assert ended.phase is Phase.STOPPED
+    assert ended.result.weights
+
+
+def test_a_run_that_ends_by_itself_tells_its_result(start_daemon, apply):
+    start_daemon()
+    short = apply("short", {"train": {"steps": 20, "device": "cpu"}})
+
+    status = short.until_phase("succeeded")
+
+    assert (status["step"], status["steps"]) == (20, 20)
+    assert status["validationAccuracy"] > 0
+    assert short.condition("Finished")["status"] == "True"
+    assert short.events["Succeeded"].message == "run short ended after 20 steps"
+
+
+def test_a_spec_that_only_the_daemon_can_judge_is_refused_by_it(start_daemon, apply):
+    start_daemon()
+    wrong = apply("wrong", {"train": {"steps": 10}, "schedule": {"name": "cosmic"}})
+
+    wrong.until_phase("refused")
+
+    assert "schedule.name = cosmic" in wrong.condition("Accepted")["message"]
+    assert wrong.events["InvalidSpec"].type == "Warning"
+
+
+def test_a_suspended_resource_is_trained_once_it_is_not(start_daemon, apply):
+    start_daemon()
+    late = apply("late", suspend=True)
+    late.until_phase("waiting")
+
+    late.patch(suspend=False)
+    late.until_phase("running")
+    late.patch(suspend=True)
+    late.until_phase("paused")
+
+
+def test_each_of_two_daemons_trains_what_is_its_own(start_daemon, apply):
+    one, two = start_daemon("one"), start_daemon("two")
+    for_one, for_two = apply("for-one", daemon="one"), apply("for-two", daemon="two")
+    for_anybody = apply("for-anybody")
+
+    assert for_one.until_phase("running")["daemon"] == "one"
+    assert for_two.until_phase("running")["daemon"] == "two"
+    taken_by = for_anybody.until(lambda status: status.get("daemon"))
+
+    runs = {"one": one.client.list_runs(), "two": two.client.list_runs()}
+    assert "for-anybody" in [run.name for run in runs[taken_by]]
+    assert sum(len(found) for found in runs.values()) == 3
+
+
+def test_a_daemon_that_was_killed_takes_up_its_resources_again(start_daemon, apply, eventually):
+    first = start_daemon()
+    digits = apply("survivor")
+    digits.until_phase("running")
+    digits.patch(learningRate={"set": 2e-4})
+    digits.until(lambda status: status.get("acted", {}).get("generation") == 2)
+    first.kill()
+
+    again = start_daemon()
+
+    status = digits.until_phase("failed")
+    assert "daemon ended" in digits.condition("Finished")["message"]
+    assert status["lastDecision"]["verb"] == "set"
+    assert [run.name for run in again.client.list_runs()] == ["survivor"]
+    digits.delete()
+    eventually(digits.is_gone, "what has ended goes at once")
+
+
+def test_a_daemon_that_is_told_to_end_leaves_a_true_status(start_daemon, apply):
+    daemon = start_daemon()
+    digits = apply("drained")
+    digits.until_phase("running")
+
+    assert daemon.terminate() == 0
+
+    assert digits.status["phase"] == "stopped"
+    start_daemon()  # lets the resource go

@@ -38,14 +38,6 @@ SPEC = {"train": {"steps": 1000}}
 BASE = 0.001
 
 
-async def until(question, what="it is so", seconds=10.0):
-    """Look again and again, and return the first answer that is true."""
-    async with asyncio.timeout(seconds):
-        while not (answer := question()):
-            await asyncio.sleep(0.01)
-    return answer
-
-
 def merged(document, patch):
     """Return what a merge patch makes of a document."""
     if not isinstance(patch, dict) or not isinstance(document, dict):
@@ -57,9 +49,10 @@ def merged(document, patch):
     return result
 
 
-def document(name="digits", run=None, **spec):
+def document(name, run, status, spec):
     """Return a TrainingRun as the API server has it."""
     return {
+        **({"status": status} if status else {}),
         "metadata": {
             "name": name,
             "namespace": "ml",
@@ -91,6 +84,17 @@ class FakeApiServer:
         self._happened = asyncio.Event()
 
     # --- what a test does ---
+
+    async def until(self, question, seconds=10.0):
+        """Look again and again, and return the first answer that is true."""
+        async with asyncio.timeout(seconds):
+            while not (answer := question()):
+                await asyncio.sleep(0.01)
+        return answer
+
+    def create(self, name="digits", run=None, status=None, **spec):
+        """Create a TrainingRun as kubectl would."""
+        self.put(document(name, run, status, spec))
 
     def put(self, resource):
         """Create a resource, or replace it as kubectl would; its generation grows."""
@@ -154,7 +158,9 @@ class FakeApiServer:
         if status is None:
             request.transport.abort()
             raise ConnectionResetError
-        return web.json_response({"message": f"told to answer {status}"}, status=status, headers=headers)
+        return web.json_response(
+            {"message": f"told to answer {status}"}, status=status, headers=headers
+        )
 
     async def _list_or_watch(self, request):
         if "watch" not in request.query:
@@ -229,19 +235,31 @@ async def server():
 
 
 @pytest.fixture
-async def api(server):
-    """The daemon's calls to that server."""
+async def connect(server):
+    """Connect a daemon to that server."""
     runner = web.AppRunner(server.app(), shutdown_timeout=0)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     host, port = runner.addresses[0]
-    settings = client.Configuration(host=f"http://{host}:{port}")
-    api = ApiServer(client.ApiClient(settings), "ml")
-    yield api
-    await api.close()
+
+    def connect():
+        settings = client.Configuration(host=f"http://{host}:{port}")
+        connected.append(ApiServer(client.ApiClient(settings), "ml"))
+        return connected[-1]
+
+    connected = []
+    yield connect
+    for api in connected:
+        await api.close()
     server.drop_watches()
     await runner.cleanup()
+
+
+@pytest.fixture
+async def api(connect):
+    """The calls of one daemon to that server."""
+    return connect()
 
 
 class PlayedRuns:
@@ -309,9 +327,7 @@ class PlayedRuns:
         )
         self.histories[name].append(decision)
         after = msgspec.structs.replace(state, learning_rate=new, operator=operator, hold=hold)
-        in_force = (
-            () if fields.get("verb") == Verb.RELEASE else (*view.snapshot.in_force, revision)
-        )
+        in_force = () if fields.get("verb") == Verb.RELEASE else (*view.snapshot.in_force, revision)
         snapshot = msgspec.structs.replace(
             view.snapshot, revision=revision, groups=(after,), in_force=in_force
         )

@@ -18,7 +18,8 @@ def document(**changes):
 
 def managed(*entries):
     fields = [
-        {"manager": manager, "time": time, "fieldsV1": {part: {}}} for manager, time, part in entries
+        {"manager": manager, "time": time, "fieldsV1": {part: {}}}
+        for manager, time, part in entries
     ]
     return document(metadata={"managedFields": fields})
 

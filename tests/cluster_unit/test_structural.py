@@ -20,6 +20,16 @@ def test_bounds_are_written_as_kubernetes_has_them():
     }
 
 
+def test_a_bound_that_an_api_server_would_get_wrong_is_left_to_the_daemon():
+    class Model(BaseModel):
+        seed: int = Field(ge=0, lt=2**63)
+
+    assert structural(Model.model_json_schema())["properties"]["seed"] == {
+        "type": "integer",
+        "minimum": 0,
+    }
+
+
 def test_what_may_be_none_is_nullable_and_a_default_is_left_to_the_daemon():
     class Model(BaseModel):
         steps: int | None = Field(default=None, ge=1, description="optimizer steps")
@@ -83,6 +93,8 @@ def test_every_place_of_the_definition_has_a_structure():
 
 
 def test_kubectl_prints_phase_step_loss_lr_and_age():
-    columns = [one["name"] for one in VERSION["additionalPrinterColumns"] if not one.get("priority")]
+    columns = [
+        one["name"] for one in VERSION["additionalPrinterColumns"] if not one.get("priority")
+    ]
 
     assert columns == ["Phase", "Step", "Loss", "LR", "Age"]

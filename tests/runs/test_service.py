@@ -252,9 +252,9 @@ async def test_an_invalid_spec_is_refused_before_there_is_a_run(service):
 
 async def test_a_request_id_that_created_one_run_does_not_create_another(service):
     await service.create_run(SPEC, principal="alice", request_id="mine")
+    other = "{name: digits, train: {steps: 101}}"
 
     with pytest.raises(FailedPrecondition, match="was used to create run digits from another"):
-        other = "{name: digits, train: {steps: 101}}"
         await service.create_run(other, principal="alice", request_id="mine")
 
 

@@ -18,57 +18,65 @@ from rheostat.steering.steering import Outcome, Steering
 from rheostat_policies import Curve, GroupInfo, Policy, RunInfo, ScheduleRun
 
 STEPS = 1000
+PEAK = 0.1
+"""LR of every schedule that is made by name."""
 
 
 class Rig:
-    """A steering that is driven step by step and remembers what it decided."""
+    """A steering that is driven step by step and remembers what it decided.
+
+    A schedule is a function of the step, or a name with its arguments, which is made anew for
+    another horizon.
+    """
 
     def __init__(
         self,
-        curves: dict[str, Callable[[int], float]] | None = None,
+        curves: dict[str, Callable[[int], float] | ScheduleSpec] | None = None,
         policies: dict[str, Policy] | None = None,
         lr_scale: float = 1.0,
+        steps: int = STEPS,
         **guardrails: Any,
     ) -> None:
         curves = curves or {"body": lambda step: 0.1, "head": lambda step: 0.2}
         spec = GuardrailsSpec(**guardrails)
         infos = tuple(GroupInfo(name=name, parameters=1) for name in curves)
-        run = RunInfo(name="rig", steps=STEPS, groups=infos)
+        run = RunInfo(name="rig", steps=steps, groups=infos)
+        self._curves = curves
+        made = {name: self._make_curve(name, None, steps) for name in curves}
         groups = [
-            Group(
-                name,
-                Curve(learning_rate=curve),
-                lr_scale,
-                guardrails_of(spec.of(name), curve, STEPS),
-            )
-            for name, curve in curves.items()
+            Group(name, curve, lr_scale, guardrails_of(spec.of(name), curve.learning_rate, steps))
+            for name, curve in made.items()
         ]
         attached = [AttachedPolicy(name, one, run) for name, one in (policies or {}).items()]
         clock = itertools.count(1)
         self.run = run
+        self.shop: dict[str, Policy] = {}
+        """Policies that can be attached by these names; they look like import paths."""
         self.steering = Steering(
             groups,
             attached,
             lambda: float(next(clock)),
-            steps=STEPS,
+            steps=steps,
             make_curve=self._make_curve,
             make_policy=self._make_policy,
             max_changes_per_minute=spec.max_changes_per_minute,
         )
-        self._curves = curves
         self.decisions: list[Decision] = []
         self.outcomes: list[Outcome] = []
         self.step = -1
         self._tickets = itertools.count(1)
 
     def run_to(self, step: int, loss: float = 1.0) -> list[float]:
-        """Begin steps up to this one and return its LRs."""
+        """Take steps up to this one and return its LRs, which are fixed."""
         while self.step < step:
-            self.step += 1
-            seen = (self.step - 1, STEPS, loss, None, None, None, None) if self.step else None
-            self.steering.advance(self.step, seen)
-            self._settle()
+            self._begin(loss)
+            self.settle()
         return self.steering.learning_rates
+
+    def begin(self, step: int, loss: float = 1.0) -> None:
+        """Take steps up to this one and stop within its boundary, where requests arrive."""
+        self.run_to(step - 1, loss)
+        self._begin(loss)
 
     def ask(self, verb: Verb, value: float | None = None, **fields: Any) -> Any:
         """Ask for a change at the step begun and return its result, None while it waits."""
@@ -77,7 +85,7 @@ class Rig:
     def submit(self, change: Change) -> Any:
         ticket = next(self._tickets)
         self.steering.submit(ticket, change)
-        self._settle()
+        self.settle()
         results = [outcome.result for outcome in self.outcomes if outcome.ticket == ticket]
         return results[0] if results else None
 
@@ -85,20 +93,28 @@ class Rig:
         """Run through steps and return one group's LR in each."""
         return [self.run_to(step)[group] for step in steps]
 
-    def _make_curve(self, group: str, schedule: ScheduleSpec | None, steps: int) -> Curve:
-        if schedule is None:
-            return Curve(learning_rate=self._curves[group])
-        run = ScheduleRun(lr=0.1, steps=steps, steps_per_epoch=10)
-        return build_schedule(schedule, run)
+    def _begin(self, loss: float) -> None:
+        self.step += 1
+        steps = self.steering.steps
+        seen = (self.step - 1, steps, loss, None, None, None, None) if self.step else None
+        self.steering.advance(self.step, seen)
 
-    def _make_policy(self, edit: PolicyEdit) -> AttachedPolicy:
-        spec = PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"))
-        return AttachedPolicy(edit.policy, build_policy(spec), self.run, is_shadow=edit.shadow)
-
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """End the boundary, and keep what was decided at it."""
         decisions, outcomes = self.steering.settle()
         self.decisions += decisions
         self.outcomes += outcomes
+
+    def _make_curve(self, group: str, schedule: ScheduleSpec | None, steps: int) -> Curve:
+        asked = self._curves[group] if schedule is None else schedule
+        if isinstance(asked, ScheduleSpec):
+            return build_schedule(asked, ScheduleRun(lr=PEAK, steps=steps, steps_per_epoch=10))
+        return Curve(learning_rate=asked)
+
+    def _make_policy(self, edit: PolicyEdit) -> AttachedPolicy:
+        spec = PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"))
+        policy = self.shop.get(edit.policy) or build_policy(spec, path="policy")
+        return AttachedPolicy(edit.policy, policy, self.run, is_shadow=edit.shadow)
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Requests for schedules and policies as changes, and their answers."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from google.protobuf.message import Message
@@ -11,7 +12,7 @@ from rheostat.api.translate import to_message
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.records import ChangeResult
 from rheostat.steering.records import Change, PolicyEdit, RemoteTerms, ScheduleEdit, Verb
-from rheostat.steering.wishes import check_wish
+from rheostat.steering.wishes import check_wish, misplaced_wish
 from rheostat.v1 import learning_rates_pb2 as pb
 from rheostat.v1 import policies_pb2
 
@@ -31,6 +32,16 @@ _EDIT_FIELDS: Mapping[Verb, tuple[str, ...]] = {
 
 SCHEMA_VERSION = 1
 """Of observations; grows when a field changes its meaning, not when one is added."""
+_OPTIONS = ("groups", "at_step", "reason", "request_id", "expected_revision")
+"""Fields of a change that come within the `options` of such requests."""
+
+
+def as_asked(error: InvalidRequest) -> InvalidRequest:
+    """Return an error about such a change with the fields called as in its request."""
+    return InvalidRequest(
+        replace(one, field=f"options.{one.field}") if one.field.split("[")[0] in _OPTIONS else one
+        for one in error.violations
+    )
 
 
 def given(request: Any, field: str, otherwise: Any = None) -> Any:
@@ -83,12 +94,8 @@ def hello_of(request: policies_pb2.PolicyHello) -> Change:
     """Return the change that makes the caller a policy.
 
     Raises:
-        InvalidRequest: if it understands other observations than ours.
+        InvalidRequest: with every mistake in it, the fields called as in the request.
     """
-    if request.schema_version != SCHEMA_VERSION:
-        expected = f"{SCHEMA_VERSION}, the only version of observations there is"
-        violation = Violation("schema_version", str(request.schema_version), expected)
-        raise InvalidRequest([violation])
     usual = RemoteTerms()
     terms = RemoteTerms(
         mode=request.mode or usual.mode,
@@ -99,7 +106,20 @@ def hello_of(request: policies_pb2.PolicyHello) -> Change:
         relax_steps=given(request, "relax_steps", usual.relax_steps),
     )
     policy = PolicyEdit(policy=request.policy, shadow=request.shadow, remote=terms)
-    return Change(verb=Verb.ATTACH, policy=policy)
+    change = Change(verb=Verb.ATTACH, policy=policy)
+    violations = [*_strangeness(request), *check_wish(change)]
+    if violations:
+        raise InvalidRequest(replace(one, field=f"hello.{one.field}") for one in violations)
+    return change
+
+
+def _strangeness(hello: policies_pb2.PolicyHello) -> Iterator[Violation]:
+    """Yield why nobody can know what a hello is about."""
+    if not hello.run:
+        yield Violation("run", "", "the name of a run")
+    if hello.schema_version != SCHEMA_VERSION:
+        expected = f"{SCHEMA_VERSION}, the only version of observations there is"
+        yield Violation("schema_version", str(hello.schema_version), expected)
 
 
 def request_of(run: str, change: Change, wait: bool) -> tuple[str, Message]:
@@ -109,7 +129,8 @@ def request_of(run: str, change: Change, wait: bool) -> tuple[str, Message]:
         InvalidRequest: if the request has no place for what the change says.
     """
     verb, edit, policy = change.verb, change.edit, change.policy
-    misplaced = list(check_wish(change))
+    # Whether the wish is right is for the daemon to say, which has plug-ins of its own.
+    misplaced = list(misplaced_wish(change))
     if misplaced:
         raise InvalidRequest(misplaced)
     if edit is None and policy is None:

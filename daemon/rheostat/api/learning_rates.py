@@ -4,6 +4,7 @@ from typing import Any
 
 import msgspec
 
+from rheostat.api import edits
 from rheostat.api.changes import as_asked, change_of
 from rheostat.api.edits import edit_of, given, response_of
 from rheostat.api.handling import (
@@ -112,4 +113,7 @@ class LearningRatesApi(LearningRatesServicer):
         run = require_run(request.run)
         asked = msgspec.structs.replace(change, principal=principal_of(context))
         wait = given(request.options, "wait", True)
-        return response_of(await self._service.change_learning_rate(run, asked, wait=wait))
+        try:
+            return response_of(await self._service.change_learning_rate(run, asked, wait=wait))
+        except InvalidRequest as error:
+            raise edits.as_asked(error) from error

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 
 from rheostat.api.edits import (
+    as_asked,
     attaching_of,
     detaching_of,
     given,
@@ -82,10 +83,10 @@ class PoliciesApi(PoliciesServicer):
         self, requests: AsyncIterator[pb.ConnectPolicyRequest], context: Context
     ) -> AsyncIterator[pb.ConnectPolicyResponse]:
         hello = await _hello(requests)
-        run = require_run(hello.run)
         change = msgspec.structs.replace(hello_of(hello), principal=principal_of(context))
-        async with self._service.connect_policy(run, change) as session:
-            yield pb.ConnectPolicyResponse(welcome=_welcome(await self._service.get_run(run)))
+        async with self._service.connect_policy(hello.run, change) as session:
+            view = await self._service.get_run(hello.run)
+            yield pb.ConnectPolicyResponse(welcome=_welcome(view))
             listening = asyncio.create_task(_listen(requests, session))
             try:
                 async for observation in session.observations():
@@ -104,7 +105,10 @@ class PoliciesApi(PoliciesServicer):
         run = require_run(request.run)
         asked = msgspec.structs.replace(change, principal=principal_of(context))
         wait = given(request.options, "wait", True)
-        return response_of(await self._service.change_learning_rate(run, asked, wait=wait))
+        try:
+            return response_of(await self._service.change_learning_rate(run, asked, wait=wait))
+        except InvalidRequest as error:
+            raise as_asked(error) from error
 
 
 async def _hello(requests: AsyncIterator[pb.ConnectPolicyRequest]) -> pb.PolicyHello:

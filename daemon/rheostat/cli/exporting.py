@@ -1,15 +1,16 @@
 """Step rows into CSV or Parquet, bit for bit."""
 
 import csv
-import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 import typer
 
+from rheostat.cli.columns import doubles, states_of
 from rheostat.errors import RheostatError
 from rheostat.runs.records import StepRows
+from rheostat.steering.records import GroupState
 
 Cell = int | float | None
 Row = dict[str, Cell]
@@ -28,45 +29,88 @@ def check_suffix(file: Path) -> None:
         raise typer.BadParameter(f"{file} must end in {' or '.join(_SUFFIXES)}")
 
 
-def export_steps(batches: Iterable[StepRows], file: Path, *, with_timing: bool) -> int:
+def export_steps(read: Callable[[], Iterable[StepRows]], file: Path, *, with_timing: bool) -> int:
     """Write one row per step and return their number.
 
+    The steps are read twice: a column may begin in the middle of the run, with a policy that was
+    attached or a schedule that moves a momentum, and the first line of a file names them all.
     The file appears when it is whole: an interrupted export leaves none, or the one before.
 
     Args:
-        batches: the run's steps in order.
+        read: returns the run's steps in order, as often as it is asked.
         file: where they go; its suffix chooses the format.
         with_timing: whether to add the duration of each step, which no two runs share.
 
     Raises:
         RheostatError: if the file cannot be written.
     """
-    rows = _rows(batches, with_timing)
-    first = next(rows, None)
-    header = list(first) if first else list(_fixed_columns(with_timing))
-    counted = _Counted(() if first is None else (first,), rows)
+    count, header = 0, dict.fromkeys(_fixed_columns())
+    for batch in read():
+        count += batch.count
+        header |= dict.fromkeys(_columns(batch))
+    columns = sorted(header, key=_rank)
+    if with_timing:
+        columns.append("duration_seconds")
     try:
-        _write(file, header, counted)
+        # A run that trains on has more steps by now, and maybe more columns.
+        _write(file, columns, islice(_rows(read()), count))
     except OSError as error:
         raise RheostatError(f"{file} cannot be written: {error.strerror or error}") from error
-    return counted.count
+    return count
 
 
-class _Counted:
-    """Rows, counted as they go by."""
+_ORDER = (
+    "step",
+    "train_loss",
+    "learning_rate",
+    "base",
+    "factor",
+    "operator",
+    "hold",
+    "momentum",
+    "gradient_norm",
+    "validation_loss",
+    "validation_accuracy",
+)
+"""Columns by the word before their first dot, in the order of a file."""
 
-    def __init__(self, *parts: Iterable[Row]) -> None:
-        self.count = 0
-        self._parts = parts
 
-    def __iter__(self) -> Iterator[Row]:
-        for part in self._parts:
-            for row in part:
-                self.count += 1
-                yield row
+def _rank(column: str) -> int:
+    return _ORDER.index(column.partition(".")[0])
 
 
-def _rows(batches: Iterable[StepRows], with_timing: bool) -> Iterator[Row]:
+def _fixed_columns() -> Iterator[str]:
+    """Yield the columns that every file has."""
+    yield from ("step", "train_loss", "gradient_norm", "validation_loss", "validation_accuracy")
+
+
+def _columns(batch: StepRows) -> Iterator[str]:
+    """Yield the columns of the groups in which a batch has something to say."""
+    yield from _packed(batch)
+    for states in states_of(batch).values():
+        for state in states.values():
+            yield from (name for name, value in _multipliers(state).items() if value != 1.0)
+            if state.hold is not None:
+                yield f"hold.{state.name}"
+
+
+def _packed(batch: StepRows) -> dict[str, bytes]:
+    """Return the columns that come packed, by name."""
+    kinds = {"learning_rate": batch.learning_rate, "base": batch.base, "momentum": batch.momentum}
+    return {
+        f"{kind}.{group}": values
+        for kind, groups in kinds.items()
+        for group, values in groups.items()
+    }
+
+
+def _multipliers(state: GroupState) -> Row:
+    """Return what the base of a group is multiplied by."""
+    factors = {f"factor.{policy}.{state.name}": one for policy, one in state.factors.items()}
+    return {**factors, f"operator.{state.name}": state.operator}
+
+
+def _rows(batches: Iterable[StepRows]) -> Iterator[Row]:
     """Yield a row per step, each once the validation that may follow it has been read."""
     validations: dict[int, Row] = {}
     held: Row | None = None
@@ -74,7 +118,7 @@ def _rows(batches: Iterable[StepRows], with_timing: bool) -> Iterator[Row]:
         for column in ("validation_loss", "validation_accuracy"):
             for finished, value in getattr(batch, column).items():
                 validations.setdefault(finished - 1, {})[column] = value
-        for row in _batch_rows(batch, with_timing):
+        for row in _batch_rows(batch):
             if held is not None:
                 yield held | validations.pop(_step(held), {})
             held = row
@@ -82,35 +126,24 @@ def _rows(batches: Iterable[StepRows], with_timing: bool) -> Iterator[Row]:
         yield held | validations.pop(_step(held), {})
 
 
-def _batch_rows(batch: StepRows, with_timing: bool) -> Iterator[Row]:
-    columns = {"train_loss": _doubles(batch.train_loss)}
-    for prefix, groups in (("learning_rate", batch.learning_rate), ("momentum", batch.momentum)):
-        columns |= {f"{prefix}.{group}": _doubles(values) for group, values in groups.items()}
-    durations = _doubles(batch.duration)
+def _batch_rows(batch: StepRows) -> Iterator[Row]:
+    columns = {"train_loss": doubles(batch.train_loss), "duration_seconds": doubles(batch.duration)}
+    columns |= {name: doubles(values) for name, values in _packed(batch).items()}
+    changed = states_of(batch)
+    parts: Row = {}
     for index in range(batch.count):
         step = batch.first_step + index
-        row: Row = {"step": step}
+        if step in changed:
+            parts = {}
+            for state in changed[step].values():
+                parts |= {**_multipliers(state), f"hold.{state.name}": state.hold}
+        row: Row = {"step": step, "gradient_norm": batch.gradient_norm.get(step)}
         row |= {name: values[index] for name, values in columns.items()}
-        row["gradient_norm"] = batch.gradient_norm.get(step)
-        row["validation_loss"] = row["validation_accuracy"] = None
-        if with_timing:
-            row["duration_seconds"] = durations[index]
-        yield row
-
-
-def _fixed_columns(with_timing: bool) -> Iterator[str]:
-    """Yield the columns of a run that has not finished a step."""
-    yield from ("step", "train_loss", "gradient_norm", "validation_loss", "validation_accuracy")
-    if with_timing:
-        yield "duration_seconds"
+        yield row | parts
 
 
 def _step(row: Row) -> int:
     return int(row["step"] or 0)
-
-
-def _doubles(packed: bytes) -> tuple[float, ...]:
-    return struct.unpack(f"<{len(packed) // 8}d", packed)
 
 
 def _write(file: Path, header: list[str], rows: Iterable[Row]) -> None:
@@ -129,7 +162,7 @@ def _write(file: Path, header: list[str], rows: Iterable[Row]) -> None:
 def _write_csv(file: Path, header: list[str], rows: Iterable[Row]) -> None:
     with file.open("w", newline="", encoding="utf-8") as stream:
         # It writes floats by repr(), so that every bit survives.
-        writer = csv.DictWriter(stream, header, lineterminator="\n")
+        writer = csv.DictWriter(stream, header, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
 

@@ -114,5 +114,5 @@ def export(
     check_suffix(file)
     with connect(address, state_dir) as client:
         client.get_run(run)  # an unknown run must not leave a file behind
-        count = export_steps(client.export_run(run), file, with_timing=timing)
+        count = export_steps(lambda: client.export_run(run), file, with_timing=timing)
     tell(f"{count} steps of {run} are in {file}.")

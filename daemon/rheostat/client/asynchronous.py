@@ -1,7 +1,7 @@
 """The client that awaits."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar, Unpack
 
@@ -11,9 +11,9 @@ from google.protobuf.message import Message
 from rheostat.api.errors import from_rpc_error
 from rheostat.client import calls, policies, serving
 from rheostat.client.calls import Call
-from rheostat.client.connections import AsyncPolicyConnection
-from rheostat.client.credentials import Credentials, open_async_channel
-from rheostat.client.policies import Terms
+from rheostat.client.connections import AsyncPolicyConnection, converse
+from rheostat.client.credentials import Credentials, open_async_channel, open_channel
+from rheostat.client.policies import Terms, Told
 from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
@@ -35,12 +35,15 @@ class AsyncClient:
     ) -> None:
         credentials = credentials or Credentials()
         self.address = address
+        self._credentials = credentials
         self._timeout = timeout
         self._metadata = (
             *calls.metadata(principal or calls.default_principal()),
             *credentials.metadata(address),
         )
         self._channel = open_async_channel(address, credentials)
+        self._policy_channel: grpc.Channel | None = None
+        """For remote policies, which converse in threads."""
         self._is_closed = False
 
     async def __aenter__(self) -> Self:
@@ -57,6 +60,8 @@ class AsyncClient:
     async def close(self) -> None:
         """Hang up; streams end."""
         self._is_closed = True
+        if self._policy_channel is not None:
+            self._policy_channel.close()
         await self._channel.close()
 
     async def create_run(self, spec: str, *, request_id: str = "") -> RunView:
@@ -144,7 +149,7 @@ class AsyncClient:
             relax_steps=relax_steps,
             shadow=shadow,
         )
-        return AsyncPolicyConnection(call, self._listen)
+        return AsyncPolicyConnection(call, self._converse)
 
     async def serve_policy(
         self,
@@ -195,18 +200,27 @@ class AsyncClient:
             raise from_rpc_error(error, self.address) from None
         return call.read(answer)
 
-    async def _listen(
-        self, call: Call[T], requests: AsyncIterator[Message] | None = None
-    ) -> AsyncGenerator[T, None]:
-        """Yield the answers to a call, or to the requests that it begins."""
-        channel = self._channel
-        method: Any = (channel.unary_stream if requests is None else channel.stream_stream)(
+    def _converse(
+        self, call: Call[Told], requests: Iterator[Message]
+    ) -> Generator[Told, None, None]:
+        if self._policy_channel is None:
+            self._policy_channel = open_channel(self.address, self._credentials)
+        return converse(
+            call,
+            requests,
+            self._policy_channel,
+            metadata=self._metadata,
+            address=self.address,
+            is_closed=lambda: self._is_closed,
+        )
+
+    async def _listen(self, call: Call[T]) -> AsyncIterator[T]:
+        method: Any = self._channel.unary_stream(
             call.path,
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        asked = call.request if requests is None else requests
-        stream = method(asked, metadata=self._metadata)
+        stream = method(call.request, metadata=self._metadata)
         try:
             async for answer in stream:
                 yield call.read(answer)

@@ -10,9 +10,9 @@ from google.protobuf.message import Message
 from rheostat.api.errors import from_rpc_error
 from rheostat.client import calls, policies, serving
 from rheostat.client.calls import Call
-from rheostat.client.connections import PolicyConnection
+from rheostat.client.connections import PolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_channel
-from rheostat.client.policies import Terms
+from rheostat.client.policies import Terms, Told
 from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
@@ -164,8 +164,8 @@ class Client:
             deadline: seconds, > 0 and at most 60, after which an answer comes too late and is
                 dropped; required for `lockstep`, None elsewhere is never.
             every: steps from one observation to the next, >= 1.
-            observes: costly fields of an observation that it needs: `gradient_norm`,
-                `gradient_alignment`, `gradient_signal`, `gradient_noise`.
+            observes: costly fields of an observation that it needs, of those in
+                `rheostat_policies.api.OBSERVABLE`.
             hold_steps: steps that its factor stays once it has hung up, >= 0.
             relax_steps: steps in which the factor then goes back to 1, >= 0; 0 is never.
             shadow: whether it decides without effect.
@@ -181,7 +181,7 @@ class Client:
             relax_steps=relax_steps,
             shadow=shadow,
         )
-        return PolicyConnection(call, self._listen)
+        return PolicyConnection(call, self._converse)
 
     def serve_policy(
         self,
@@ -233,18 +233,25 @@ class Client:
             raise from_rpc_error(error, self.address) from None
         return call.read(answer)
 
-    def _listen(
-        self, call: Call[T], requests: Iterator[Message] | None = None
-    ) -> Generator[T, None, None]:
-        """Yield the answers to a call, or to the requests that it begins."""
-        channel = self._channel
-        method: Any = (channel.unary_stream if requests is None else channel.stream_stream)(
+    def _converse(
+        self, call: Call[Told], requests: Iterator[Message]
+    ) -> Generator[Told, None, None]:
+        return converse(
+            call,
+            requests,
+            self._channel,
+            metadata=self._metadata,
+            address=self.address,
+            is_closed=lambda: self._is_closed,
+        )
+
+    def _listen(self, call: Call[T]) -> Iterator[T]:
+        method: Any = self._channel.unary_stream(
             call.path,
             request_serializer=type(call.request).SerializeToString,
             response_deserializer=call.response.FromString,
         )
-        asked = call.request if requests is None else requests
-        stream = method(asked, metadata=self._metadata)
+        stream = method(call.request, metadata=self._metadata)
         try:
             for answer in stream:
                 yield call.read(answer)

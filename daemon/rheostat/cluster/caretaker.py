@@ -88,9 +88,10 @@ class Caretaker:
         self._tender = asyncio.create_task(self._tend_forever(), name=f"tend {resource.name}")
 
     def see(self, resource: TrainingRun) -> None:
-        """Take the resource as it is now."""
-        self._resource = resource
-        self._news.set()
+        """Take the resource as the API server has it, unless something newer is known."""
+        if not resource.is_older_than(self._resource):
+            self._resource = resource
+            self._news.set()
 
     async def dismiss(self) -> None:
         """End; the run goes on."""
@@ -103,7 +104,7 @@ class Caretaker:
     async def conclude(self) -> None:
         """End, and report for the last time how the run stands."""
         await self.dismiss()
-        if self._run is None or is_settled(self._resource, self._run):
+        if self._run is None or not self._has_news():
             return
         self._run = await self._service.get_run(self._run.name)
         with suppress(CallFailed):
@@ -136,8 +137,8 @@ class Caretaker:
         is_leaving = resource.is_deleting and not resource.is_guarded
         if resource.status.daemon != self._daemon or is_leaving or self._reporter.seconds_to_next:
             return
-        if self._reporter.has_untold or not is_settled(resource, self._run):
-            self._resource = await self._reporter.report(self._findings())
+        if self._has_news():
+            self.see(await self._reporter.report(self._findings()))
 
     async def _adopt(self) -> None:
         """Take up the run that an earlier life of this daemon began for the resource."""
@@ -149,6 +150,14 @@ class Caretaker:
         if self._run is not None and self._follower is None and not is_over:
             follow = self._follow(self._run.name)
             self._follower = asyncio.create_task(follow, name=f"follow {self._run.name}")
+
+    def _has_news(self) -> bool:
+        """Whether there is something to report, and all that belongs to it is known."""
+        if self._run is None:
+            return True
+        is_over = is_settled(self._resource, self._run) and not self._reporter.has_untold
+        read = self._story.last.revision if self._story.last else 0
+        return not is_over and read >= self._run.revision
 
     def _findings(self) -> Findings:
         resource, run = self._resource, self._run
@@ -225,8 +234,7 @@ class Caretaker:
 
     async def _claim(self) -> None:
         patch = {"metadata": self._at_this_version(), "status": {"daemon": self._daemon}}
-        answer = await self._api.patch_status(self._resource.name, patch)
-        self._resource = TrainingRun.read(answer)
+        self.see(TrainingRun.read(await self._api.patch_status(self._resource.name, patch)))
 
     async def _let_go(self) -> None:
         with suppress(CallFailed):
@@ -236,8 +244,7 @@ class Caretaker:
 
     async def _keep_finalizers(self, *names: str) -> None:
         patch = {"metadata": {**self._at_this_version(), "finalizers": names}}
-        answer = await self._api.patch_run(self._resource.name, patch)
-        self._resource = TrainingRun.read(answer)
+        self.see(TrainingRun.read(await self._api.patch_run(self._resource.name, patch)))
 
     def _at_this_version(self) -> dict[str, str]:
         """Return what makes a patch fail if somebody else was quicker."""

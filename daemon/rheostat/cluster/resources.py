@@ -59,6 +59,15 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
             reported=document.get("status", {}),
         )
 
+    def is_older_than(self, other: "TrainingRun") -> bool:
+        """Whether this is an earlier moment of the same resource.
+
+        Answers and watches come by different connections, and may overtake each other. Versions are
+        numbers in every API server there is; any other are taken as they come.
+        """
+        ours, theirs = self.resource_version, other.resource_version
+        return ours.isdecimal() and theirs.isdecimal() and int(ours) < int(theirs)
+
     @property
     def is_guarded(self) -> bool:
         """Whether it cannot vanish before its run has stopped."""

@@ -24,6 +24,9 @@ _KEPT = (
     "minimum",
     "maximum",
 )
+_LARGEST_BOUND = 2**53
+"""API servers keep bounds as floats and compare them as 64-bit integers, which large ones are not:
+that of a seed would come out negative."""
 _BOUNDS = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}
 
 
@@ -51,7 +54,7 @@ class _Converter:
         if "const" in schema:
             converted["enum"] = [schema["const"]]
         for key, bound in _BOUNDS.items():
-            if key in schema:
+            if key in schema and abs(schema[key]) < _LARGEST_BOUND:
                 converted |= {bound: schema[key], key: True}
         if schema.get("type") == "array":
             converted["items"] = self.convert(schema["items"])

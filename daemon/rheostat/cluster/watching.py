@@ -106,7 +106,7 @@ async def watch(
         except CallFailed as error:
             if error.status == HTTPStatus.GONE:
                 version = None
-            elif str(error) != told:
+            elif pauses.failures and str(error) != told:  # a single hang-up is everyday life
                 told = str(error)
                 log.warning("cluster.away", why=told, help=_HELP.get(error.status or 0))
             await sleep(pauses.fail(error.retry_after))

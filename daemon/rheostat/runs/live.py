@@ -118,7 +118,8 @@ class LiveRun:
     def ask(self, change: Change) -> PendingChange:
         """Send a change to the trainer, or join the same request that is on its way."""
         for pending in self._pending.values():
-            if pending.change.request_id == change.request_id:
+            asked = (pending.change.request_id, pending.change.dry_run)
+            if asked == (change.request_id, change.dry_run):
                 if not is_same_request(pending.change, change):
                     raise request_id_is_used(change.request_id)
                 return pending

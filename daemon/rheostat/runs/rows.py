@@ -28,8 +28,14 @@ def merge(batches: Sequence[StepRows]) -> StepRows:
 
 
 def follows(batch: StepRows, last: StepRows) -> bool:
-    """Whether a batch continues another without a gap, so that both can be one."""
-    return not batch.count or not last.count or batch.first_step == last.first_step + last.count
+    """Whether a batch continues another without a gap, so that both can be one.
+
+    A swapped schedule may begin or cease to move a momentum; then there is a column more or less.
+    """
+    if not batch.count or not last.count:
+        return True
+    is_next = batch.first_step == last.first_step + last.count
+    return is_next and batch.momentum.keys() == last.momentum.keys()
 
 
 def _join(columns: Iterable[dict[str, bytes]]) -> dict[str, bytes]:

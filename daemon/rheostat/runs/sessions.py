@@ -24,6 +24,8 @@ class PolicySession:
 
     def tell(self, observation: Observation) -> None:
         """Let the policy know of an observation, when it asks for the next."""
+        if self._is_closed:
+            return
         self._waiting.append(observation)
         self._news.set()
 

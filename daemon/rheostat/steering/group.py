@@ -114,8 +114,7 @@ class Group:
                     self.forget(policy)
         if self.operator.is_moving:
             self.operator.move_to(step)
-        acting = (factor for policy, factor in self.factors.items() if policy not in self.shadows)
-        self.gain = math.prod(acting) * self.operator.value
+        self.gain = math.prod(self._acting().values()) * self.operator.value
         self.is_moving = bool(self.factor_motions) or self.operator.is_moving
 
     def aim(self, policy: str, factor: float, steps: int, step: int, revision: int) -> None:
@@ -124,19 +123,26 @@ class Group:
         self.factor_revisions[policy] = revision
         self.move_to(step)
 
-    def admit(self, policy: str, is_shadow: bool) -> None:
-        """Give a policy a factor, which is 1 unless it is still on its way out."""
+    def admit(self, policy: str, is_shadow: bool, revision: int) -> None:
+        """Give a policy a factor, which is 1 unless it has one still, which then stays."""
         self.factors.setdefault(policy, 1.0)
-        self.factor_motions.pop(policy, None)
+        if self.factor_motions.pop(policy, None) is not None:
+            self.factor_revisions[policy] = revision
         self._leaving.discard(policy)
-        self.put_in_shadow(policy, is_shadow)
-
-    def put_in_shadow(self, policy: str, is_shadow: bool) -> None:
-        """Let a policy's factor act no more, or act again; compose to see it."""
         if is_shadow:
-            self.shadows.add(policy)
+            self.put_in_shadow(policy)
         else:
-            self.shadows.discard(policy)
+            self.engage(policy, revision)
+
+    def put_in_shadow(self, policy: str) -> None:
+        """Let a policy's factor act no more; compose to see it."""
+        self.shadows.add(policy)
+
+    def engage(self, policy: str, revision: int) -> None:
+        """Let the factor of a policy in shadow act, as it stands; compose to see it."""
+        if policy in self.shadows:
+            self.shadows.remove(policy)
+            self.factor_revisions[policy] = revision
 
     def dismiss(self, policy: str, steps: int, step: int, revision: int) -> None:
         """Send a policy's factor to 1, and forget the policy once it is there."""
@@ -183,16 +189,18 @@ class Group:
             if self.factors[policy] != 1.0 and policy not in self.shadows
         }
 
-    def _acting(self) -> dict[str, float]:
-        return {
-            policy: factor for policy, factor in self.factors.items() if policy not in self.shadows
-        }
+    def _acting(self, engaged: str = "") -> dict[str, float]:
+        """Return the factors that act, with that of one policy in shadow if it is named."""
+        silent = self.shadows - {engaged}
+        return {policy: factor for policy, factor in self.factors.items() if policy not in silent}
 
     def _with_shadow(self, policy: str) -> float:
         """Return the LR that a policy in shadow would give, within the absolute bounds."""
         if self.operator.hold is not None:
             return self.learning_rate
-        return self.guardrails.bound(self.base * (self.gain * self.factors[policy]))[0]
+        # Multiplied in the order of `move_to`, so that it is what engaging the policy gives.
+        gain = math.prod(self._acting(engaged=policy).values()) * self.operator.value
+        return self.guardrails.bound(self.base * gain)[0]
 
     def change_from(self, old: float, bent: tuple[str, ...] = ()) -> GroupChange:
         """Describe the way from an old LR to the present one.

@@ -13,6 +13,8 @@ from rheostat.steering.requests import check
 MAX_PENDING_CHANGES = 1000
 LETS_GO = frozenset({Verb.RELEASE, Verb.DETACH, Verb.SHADOW})
 """Verbs that end what somebody or something does; they never have to wait."""
+MOVES_NOTHING = frozenset({Verb.ATTACH, Verb.REVIVE})
+"""Verbs that leave LRs as they are, so that a group which cools down need not mind them."""
 
 
 class Inbox:
@@ -55,7 +57,7 @@ class Inbox:
         if change.verb in LETS_GO:
             return
         for group in groups:
-            if step < group.cool_at():
+            if step < group.cool_at() and change.verb not in MOVES_NOTHING:
                 raise ResourceExhausted(
                     f"group {group.name} was changed at step {group.changed_at} and cools down: "
                     f"guardrails.cool_down_steps lets the next change in at step {group.cool_at()}"

@@ -6,12 +6,14 @@ which means that nobody asks it until somebody revives it.
 """
 
 import math
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Protocol
+from typing import Any, Protocol
 
+from rheostat.steering.requests import MAX_REASON_LENGTH
 from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
 
 KEPT = "kept"
@@ -37,6 +39,9 @@ validation_accuracy, validation_step, gradient_norm, as an `Observation` starts 
 
 The loop measures; steering adds what it knows itself, the LRs. A bare tuple, because one is made at
 every step and nobody but `Observation` reads it."""
+
+Extras = Sequence[Any]
+"""What policies `observe` beyond a `Measurement`: how an `Observation` ends, after the LRs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +72,7 @@ class Attached(Protocol):
         measured: Measurement,
         learning_rate: Mapping[str, float],
         base: Mapping[str, float],
-        extras: Sequence[float | None] = (),
+        extras: Extras = (),
     ) -> Wish | None:
         """Return what the policy wants changed, None when nothing.
 
@@ -88,6 +93,8 @@ class Conduct:
     last_failure: str = ""
     """What the newest offence was; empty while there was none."""
     is_benched: bool = False
+    is_told_benched: bool = False
+    """Whether the history says that it is benched."""
     durations: list[float] = field(default_factory=list)
     """Seconds that each answer took, since somebody took them."""
     _in_a_row: int = 0
@@ -105,9 +112,13 @@ class Conduct:
         self._in_a_row += 1
         self.is_benched = self._in_a_row >= BENCH_AFTER
 
+    def failed(self, error: BaseException) -> None:
+        """Note that it raised, or that what it answered was refused."""
+        self.offended(FAILED, told(error))
+
     def revive(self) -> None:
         """Let it be asked again."""
-        self.is_benched = False
+        self.is_benched = self.is_told_benched = False
         self._in_a_row = 0
 
 
@@ -148,7 +159,7 @@ class AttachedPolicy:
         measured: Measurement,
         learning_rate: Mapping[str, float],
         base: Mapping[str, float],
-        extras: Sequence[float | None] = (),
+        extras: Extras = (),
     ) -> Wish | None:
         """See `Attached.ask`."""
         if self.record.is_benched:
@@ -162,8 +173,10 @@ class AttachedPolicy:
                 with self._interrupt():
                     action, state = self._decide(self.state, observation)
             wish = None if action is KEEP else read_action(action, self._groups)
-        except (Exception, PolicyHangs) as error:  # anything; the run must not care
-            self.record.offended(FAILED, f"{type(error).__name__}: {error}")
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # anything, sys.exit() too; the run must not care
+            self.record.failed(error)
             return None
         seconds = perf_counter() - begun
         if seconds > SLOW_SECONDS:
@@ -178,7 +191,7 @@ def read_action(action: Action, groups: Sequence[str]) -> Wish | None:
     """Return what an action means, None where it keeps everything.
 
     Raises:
-        ValueError: if it asks for what cannot be.
+        ValueError, TypeError: if it asks for what cannot be.
     """
     factor = action.factor
     if factor is None:
@@ -189,6 +202,20 @@ def read_action(action: Action, groups: Sequence[str]) -> Wish | None:
             raise ValueError(f"it asked for the unknown group {group!r}")
         if not isinstance(value, float | int) or not math.isfinite(value) or not value > 0:
             raise ValueError(f"it asked for a factor of {value!r} for group {group}")
-    if action.ramp_steps < 1:
-        raise ValueError(f"it asked for a ramp of {action.ramp_steps!r} steps")
-    return Wish(factors, action.ramp_steps, action.reason)
+    ramp_steps = operator.index(action.ramp_steps)
+    if ramp_steps < 1:
+        raise ValueError(f"it asked for a ramp of {ramp_steps} steps")
+    reason = action.reason
+    if not isinstance(reason, str) or len(reason.encode()) > MAX_REASON_LENGTH:
+        raise ValueError(f"its reason is no text of at most {MAX_REASON_LENGTH} bytes")
+    # numpy's numbers pass for ours everywhere but in a message.
+    return Wish({group: float(value) for group, value in factors.items()}, ramp_steps, reason)
+
+
+def told(error: BaseException) -> str:
+    """Return an error in words, whatever its author thought an error is."""
+    try:
+        text = f"{type(error).__name__}: {error}"
+    except Exception:
+        text = f"{type(error).__name__}, which cannot be printed"
+    return text.encode("utf-8", "backslashreplace")[:MAX_REASON_LENGTH].decode("utf-8", "ignore")

@@ -173,8 +173,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """`operator`, `policy:<name>`, `guardrail`, or `expiry`."""
     groups: tuple[GroupChange, ...]
     verb: str = ""
-    """What was done: an operator's verb, what expired, or `bench`, `vanish`, `relax` and `return`
-    of a policy; empty where a policy or a guardrail merely moved an LR."""
+    """What was done: an operator's verb, what expired, or `bench`, `vanish` and `relax` of a
+    policy; empty where a policy or a guardrail merely moved an LR."""
     value: float | None = None
     """The number that came with the verb, or the factor a policy asked for."""
     principal: str = ""

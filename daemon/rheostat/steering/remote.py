@@ -9,11 +9,11 @@ from time import perf_counter
 
 from rheostat.steering.policies import (
     CHANGED,
-    FAILED,
     KEPT,
     LATE,
     MISSED,
     Conduct,
+    Extras,
     Measurement,
     Wish,
     read_action,
@@ -65,7 +65,7 @@ class RemotePolicy:
         measured: Measurement,
         learning_rate: Mapping[str, float],
         base: Mapping[str, float],
-        extras: Sequence[float | None] = (),
+        extras: Extras = (),
     ) -> Wish | None:
         """Put an observation into the outbox, where one is due; see `Attached.ask`."""
         step = measured[0]
@@ -111,7 +111,7 @@ class RemotePolicy:
         try:
             wish = read_action(action, self._groups)
         except (ValueError, TypeError) as error:
-            self.record.offended(FAILED, f"{type(error).__name__}: {error}")
+            self.record.failed(error)
             return None
         self.record.answered(KEPT if wish is None else CHANGED, seconds)
         return wish

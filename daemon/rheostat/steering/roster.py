@@ -21,14 +21,13 @@ class Roster:
     """The attached policies in the order they are asked, and what goes out to remote ones."""
 
     def __init__(
-        self, policies: Sequence[AttachedPolicy], groups: Sequence[str], make_policy: PolicyMaker
+        self, policies: Sequence[Attached], groups: Sequence[str], make_policy: PolicyMaker
     ) -> None:
         self.policies: tuple[Attached, ...] = tuple(policies)
         self.outbox: list[tuple[str, Observation]] = []
         """Observations for remote policies, by their names; whoever sends them clears it."""
         self._groups = tuple(groups)
         self._make_policy = make_policy
-        self._told_benched: set[str] = set()
 
     @property
     def remotes(self) -> Iterator[RemotePolicy]:
@@ -63,10 +62,8 @@ class Roster:
     def newly_benched(self) -> Iterator[Attached]:
         """Yield the policies that were benched since the last time."""
         for policy in self.policies:
-            if not policy.record.is_benched:
-                self._told_benched.discard(policy.name)
-            elif policy.name not in self._told_benched:
-                self._told_benched.add(policy.name)
+            if policy.record.is_benched and not policy.record.is_told_benched:
+                policy.record.is_told_benched = True
                 yield policy
 
     def statuses(self) -> tuple[PolicyStatus, ...]:

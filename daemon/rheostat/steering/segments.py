@@ -45,21 +45,28 @@ class Segment:
     """What the curve was made from; None is the spec's own."""
     origin: int = 0
     """Step of the run at which the curve's own clock stands at 0."""
-    scale: float = 1.0
+    level: float = 1.0
+    """The LR that stands for `reference`."""
+    reference: float = 1.0
+    """An LR of the curve; two numbers and not their ratio, so that `level` is met exactly."""
     rewarmings: tuple[Rewarming, ...] = ()
+    since: int = 0
+    """Step that the newest edit acted on first."""
     revisions: tuple[int, ...] = ()
     """Decisions that made it what it is."""
 
     def learning_rate(self, step: int) -> float:
         """Return the LR of a step of the run, before the group's `lr_scale`."""
-        lr = self.curve.learning_rate(step - self.origin) * self.scale
+        lr = self.curve.learning_rate(step - self.origin)
+        if self.level != self.reference:
+            lr = self.level * (lr / self.reference)
         for rewarming in self.rewarmings:
             lr *= rewarming.at(step)
         return lr
 
     def as_curve(self) -> Curve:
         """Return the segment as a curve of the run's steps; an unedited one is its own."""
-        if self.origin == 0 and self.scale == 1.0 and not self.rewarmings:
+        if self.origin == 0 and self.level == self.reference and not self.rewarmings:
             return self.curve
         momentum, origin = self.curve.momentum, self.origin
         return Curve(
@@ -103,30 +110,32 @@ def edited(
             return replace(
                 segment,
                 rewarmings=(*lasting, rise),
+                since=step,
                 revisions=(*segment.revisions, revision),
             )
         case Verb.HORIZON:
             assert edit.steps is not None
+            own = step - segment.origin
             curve = make_curve(group, segment.schedule, edit.steps - segment.origin)
-            scale = segment.scale
-            if edit.rescale:
-                own = step - segment.origin
-                scale *= _ratio(
-                    segment.curve.learning_rate(own), curve.learning_rate(own), group, verb
-                )
-            return replace(
-                segment, curve=curve, scale=scale, revisions=(*segment.revisions, revision)
+            planned = replace(
+                segment, curve=curve, since=step, revisions=(*segment.revisions, revision)
             )
+            present, new = segment.curve.learning_rate(own), _first(curve, own, group)
+            if present == new or not edit.rescale:
+                return planned
+            present = replace(segment, rewarmings=()).learning_rate(step)
+            return _from(present, new, planned, group, verb)
         case _:
             schedule = schedule_of(verb, edit)
             curve = make_curve(group, schedule, steps - step)
-            scale = 1.0
-            if edit.rescale or verb is Verb.COOLDOWN:
-                present = segment.learning_rate(max(step - 1, segment.origin))
-                scale = _ratio(present, curve.learning_rate(0), group, verb)
-            return Segment(
-                curve=curve, schedule=schedule, origin=step, scale=scale, revisions=(revision,)
+            swapped = Segment(
+                curve=curve, schedule=schedule, origin=step, since=step, revisions=(revision,)
             )
+            present = segment.learning_rate(max(step - 1, segment.since))
+            new = _first(curve, 0, group)
+            if present == new or not (edit.rescale or verb is Verb.COOLDOWN):
+                return swapped
+            return _from(present, new, swapped, group, verb)
 
 
 def schedule_of(verb: Verb, edit: ScheduleEdit) -> ScheduleSpec:
@@ -144,12 +153,23 @@ def schedule_of(verb: Verb, edit: ScheduleEdit) -> ScheduleSpec:
     )
 
 
-def _ratio(present: float, new: float, group: str, verb: Verb) -> float:
-    """Return what brings a new curve's LR to the present one."""
-    if present == new:
-        return 1.0
-    if new > 0 and present > 0 and math.isfinite(new) and math.isfinite(present):
-        return present / new
+def _first(curve: Curve, own: int, group: str) -> float:
+    """Return the LR that a new curve starts with, at a step of its own."""
+    try:
+        lr = float(curve.learning_rate(own))
+    except Exception as error:  # somebody else's schedule
+        why = f"fails at its step {own} with {type(error).__name__}: {error}"
+    else:
+        if math.isfinite(lr):
+            return lr
+        why = f"gives an LR of {lr} at its step {own}"
+    raise FailedPrecondition(f"the new schedule of group {group} {why}")
+
+
+def _from(present: float, new: float, segment: Segment, group: str, verb: Verb) -> Segment:
+    """Return a segment scaled so that the present LR takes the place of its new one."""
+    if new > 0 and present > 0 and 0 < present / new < math.inf:
+        return replace(segment, level=present, reference=new)
     which = f"is now {present:g}" if not present > 0 else f"would start at {new:g}"
     mend = (
         "hold or set the LR first"

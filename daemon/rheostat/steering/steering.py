@@ -3,15 +3,16 @@
 import copy
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
-from rheostat.errors import InvalidRequest, RheostatError, Violation
+from rheostat.errors import FailedPrecondition, InvalidRequest, RheostatError, Violation
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import COOL_DOWN_STEPS
 from rheostat.steering.inbox import Inbox
 from rheostat.steering.ledger import Ledger
 from rheostat.steering.operator import Term
-from rheostat.steering.policies import Attached, AttachedPolicy, Measurement, Wish
+from rheostat.steering.policies import Attached, Extras, Measurement, Wish
 from rheostat.steering.records import (
     POLICY_VERBS,
     Change,
@@ -58,7 +59,7 @@ class Steering:
     def __init__(
         self,
         groups: Sequence[Group],
-        policies: Sequence[AttachedPolicy],
+        policies: Sequence[Attached],
         clock: Callable[[], float],
         *,
         steps: int,
@@ -91,7 +92,7 @@ class Steering:
         self._watch = GuardrailWatch(self.groups, self._ledger)
         for group in self.groups:
             for policy in policies:
-                group.admit(policy.name, policy.is_shadow)
+                group.admit(policy.name, policy.is_shadow, revision=0)
 
     @property
     def learning_rates(self) -> list[float]:
@@ -112,9 +113,7 @@ class Steering:
         """Group-steps that each guardrail has bent."""
         return self._watch.interventions
 
-    def advance(
-        self, step: int, measured: Measurement | None, extras: Sequence[float | None] = ()
-    ) -> None:
+    def advance(self, step: int, measured: Measurement | None, extras: Extras = ()) -> None:
         """Begin a step: move schedules and ramps, ask the policies, carry out what is due.
 
         Args:
@@ -138,8 +137,6 @@ class Steering:
             if group.touched:
                 self._watch.is_bent = True
         self._next_rates, self.bases, self._has_moved = next_rates, bases, has_moved
-        if has_moved:
-            self._refresh_factors()
         if not self._has_begun:
             self._has_begun = True
             self._ledger.learning_rates = next_rates
@@ -149,6 +146,8 @@ class Steering:
                     self._follow(policy, wish)
                 elif policy.record.is_benched or policy.relaxes_at is not None:
                     self._look_after_policies()
+        if has_moved:
+            self._show_factors(policies)
         if step >= self._next_expiry:
             self._expire()
         for ticket, change in self._inbox.due(step):
@@ -163,7 +162,9 @@ class Steering:
         try:
             self._inbox.check(change, self.revision)
             if waits:
-                self._prepare(change, self._meant(change))  # to refuse now what will be refused
+                # To refuse now what could never be; what cannot be now may be possible then.
+                with suppress(FailedPrecondition):
+                    self._prepare(change, self._meant(change))
         except RheostatError as error:
             self._outcomes.append(Outcome(ticket, error))
             return
@@ -187,9 +188,11 @@ class Steering:
         if remote is None or not remote.is_connected:
             return
         remote.vanish(self.step)
-        then = f"relaxes to 1 over {remote.terms.relax_steps} from step {remote.relaxes_at} on"
-        reason = f"it is gone; its factor {then if remote.terms.relax_steps else 'stays'}"
+        steps = remote.terms.relax_steps
+        then = f"relaxes to 1 over {steps} steps from step {remote.relaxes_at} on"
+        reason = f"it is gone; its factor {then if steps else 'stays'}"
         self._decide(self.groups, f"policy:{policy}", verb="vanish", reason=reason)
+        self._look_after_policies()
 
     def patience(self) -> float:
         """Return the seconds that the step begun may still wait for policies in lockstep."""
@@ -262,7 +265,7 @@ class Steering:
             if change.verb not in POLICY_VERBS:
                 group.changed_at = self.step
             self._watch.count(one.bent)
-        self._refresh_factors()
+        self._show_factors(self.roster.policies)
         self._schedule_expiry()
         self._inbox.note(now)
         return self._ledger.record(decision)
@@ -296,6 +299,9 @@ class Steering:
         if steps <= self.step:
             expected = f"more than the {self.step} steps that are done; to end the run now, stop it"
             raise InvalidRequest([Violation("steps", str(steps), expected)])
+        if change.at_step is not None and steps <= change.at_step:
+            expected = f"more than the {change.at_step} steps that are done by at_step"
+            raise InvalidRequest([Violation("steps", str(steps), expected)])
         return lambda: setattr(self, "steps", steps)
 
     def _follow(self, policy: Attached, wish: Wish) -> None:
@@ -307,21 +313,26 @@ class Steering:
             if not policy.is_shadow and self.step < group.cool_at():
                 self._watch.count((COOL_DOWN_STEPS,))
                 continue
-            factor, revision = wish.factors[group.name], self.revision + 1
-            group.aim(policy.name, factor, wish.ramp_steps, self.step, revision)
             groups.append(group)
         if not groups:
             return
-        self._refresh_factors()
+        self._aim(policy, groups, wish)
         if policy.is_shadow:
-            self._has_moved = True
             return
         for group in groups:
-            group.compose()
             group.changed_at = self.step
         values = {wish.factors[group.name] for group in groups}
         value = values.pop() if len(values) == 1 else None
         self._decide(groups, f"policy:{policy.name}", value=value, reason=wish.reason)
+
+    def _aim(self, policy: Attached, groups: Sequence[Group], wish: Wish) -> None:
+        """Send a policy's factors of some groups where they are wished."""
+        for group in groups:
+            revision = self.revision + 1
+            group.aim(policy.name, wish.factors[group.name], wish.ramp_steps, self.step, revision)
+            group.compose()
+        self._show_factors([policy])
+        self._has_moved = True
 
     def _look_after_policies(self) -> None:
         """Record who was benched, and let the factors of who is long gone relax."""
@@ -334,13 +345,16 @@ class Steering:
         for remote in self.roster.remotes:
             if remote.relaxes_at is not None and self.step >= remote.relaxes_at:
                 remote.relaxes_at = None
-                home = dict.fromkeys(self._names, 1.0)
-                reason = "it has not come back: to 1 again"
-                self._follow(remote, Wish(home, remote.terms.relax_steps, reason))
+                home = Wish(dict.fromkeys(self._names, 1.0), remote.terms.relax_steps, "")
+                # Whatever cools down: this lets go, and nobody would ask again.
+                self._aim(remote, self.groups, home)
+                reason = f"it has not come back: to 1 over {home.ramp_steps} steps"
+                source = f"policy:{remote.name}"
+                self._decide(self.groups, source, verb="relax", value=1.0, reason=reason)
 
-    def _refresh_factors(self) -> None:
-        """Show each policy where its factors are now."""
-        for policy in self.roster.policies:
+    def _show_factors(self, policies: Sequence[Attached]) -> None:
+        """Show some policies where their factors are now."""
+        for policy in policies:
             policy.factors = {group.name: group.factors[policy.name] for group in self.groups}
 
     def _expire(self) -> None:

@@ -3,11 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rheostat.errors import FailedPrecondition, InvalidRequest, InvalidSpec
+from rheostat.errors import FailedPrecondition, InvalidRequest, InvalidSpec, Violation
 from rheostat.steering.group import Group
 from rheostat.steering.motion import Motion
 from rheostat.steering.operator import Hold, Term
-from rheostat.steering.records import Change, PolicyEdit, Verb
+from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
 from rheostat.steering.segments import CurveMaker, edited
 from rheostat.steering.wishes import as_asked
 
@@ -52,21 +52,30 @@ def prepare(
                 make_curve=make_curve,
             )
         except InvalidSpec as error:
-            raise InvalidRequest(as_asked(error, "schedule")) from error
+            raise _refusal(change.edit, error) from error
         return Prepared(lambda: group.follow(segment, step))
     if change.policy is not None:
         return _policy(change.verb, change.policy, group, step, revision)
     return _operator(change, group, step, revision)
 
 
+def _refusal(edit: ScheduleEdit, error: InvalidSpec) -> InvalidRequest:
+    """Return a schedule's own refusal in terms of the request."""
+    if edit.schedule:
+        return InvalidRequest(as_asked(error, "schedule"))
+    return InvalidRequest([Violation("steps", str(edit.steps), f"a length that suits it: {error}")])
+
+
 def _policy(verb: Verb, edit: PolicyEdit, group: Group, step: int, revision: int) -> Prepared:
     match verb:
         case Verb.ATTACH:
-            return Prepared(lambda: group.admit(edit.policy, edit.shadow))
+            return Prepared(lambda: group.admit(edit.policy, edit.shadow, revision))
         case Verb.DETACH:
             return Prepared(lambda: group.dismiss(edit.policy, edit.ramp_steps, step, revision))
-        case Verb.SHADOW | Verb.ENGAGE:
-            return Prepared(lambda: group.put_in_shadow(edit.policy, verb is Verb.SHADOW))
+        case Verb.SHADOW:
+            return Prepared(lambda: group.put_in_shadow(edit.policy))
+        case Verb.ENGAGE:
+            return Prepared(lambda: group.engage(edit.policy, revision))
         case _:
             return Prepared(lambda: None)
 

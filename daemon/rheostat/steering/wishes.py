@@ -19,11 +19,10 @@ from rheostat.steering.records import (
     ScheduleEdit,
     Verb,
 )
+from rheostat_policies.api import OBSERVABLE
 
 MODES = ("async", "lockstep")
 SHAPES = ("1-sqrt", "linear", "cosine")
-OBSERVABLE = ("gradient_norm", "gradient_alignment", "gradient_signal", "gradient_noise")
-"""Fields of an `Observation` that cost time, and so are measured only for who asks."""
 MAX_DEADLINE_SECONDS = 60.0
 MAX_ARGS_LENGTH = 100_000
 
@@ -31,12 +30,10 @@ MAX_ARGS_LENGTH = 100_000
 def check_wish(change: Change) -> Iterator[Violation]:
     """Yield what is wrong with the part of a change that is about a schedule or a policy."""
     verb = change.verb
-    wishes = (("edit", change.edit, SCHEDULE_VERBS), ("policy", change.policy, POLICY_VERBS))
-    for field, wish, verbs in wishes:
-        if (wish is not None) != (verb in verbs):
-            expected = f"nothing: {verb} has none" if wish is not None else f"what to {verb}"
-            yield Violation(field, "", expected)
-            return
+    misplaced = list(misplaced_wish(change))
+    if misplaced:
+        yield from misplaced
+        return
     if change.edit is not None:
         yield from _schedule(verb, change.edit)
     if change.policy is not None:
@@ -47,6 +44,17 @@ def check_wish(change: Change) -> Iterator[Violation]:
     if verb in POLICY_VERBS | {Verb.HORIZON} and change.groups:
         expected = f"nothing: {verb} is for the whole run"
         yield Violation("groups", ", ".join(change.groups), expected)
+
+
+def misplaced_wish(change: Change) -> Iterator[Violation]:
+    """Yield a violation if the change has a wish that its verb has not, or lacks the one it has."""
+    verb = change.verb
+    wishes = (("edit", change.edit, SCHEDULE_VERBS), ("policy", change.policy, POLICY_VERBS))
+    for field, wish, verbs in wishes:
+        if (wish is not None) != (verb in verbs):
+            expected = f"nothing: {verb} has none" if wish is not None else f"what to {verb}"
+            yield Violation(field, "", expected)
+            return
 
 
 def _schedule(verb: Verb, edit: ScheduleEdit) -> Iterator[Violation]:

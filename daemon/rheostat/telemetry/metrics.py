@@ -49,8 +49,8 @@ LOSS_FINITE = MetricDescription(
     "rheostat_loss_finite",
     "gauge",
     ("run",),
-    "1 while the losses of a run are finite, 0 once one was NaN or infinite; a training loss that "
-    "is not finite ends the run.",
+    "Whether the losses of a run are finite: 1, or 0 once one was NaN or infinite; a training loss "
+    "that is not ends the run.",
 )
 GRADIENT_NORM = MetricDescription(
     "rheostat_gradient_norm",

@@ -4,7 +4,7 @@ import ssl
 from collections.abc import Callable
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from rheostat.door.authenticating import Door, open_door
@@ -48,6 +48,7 @@ class TelemetryServer:
         # A registry of our own: the global one would add the series of any library that uses it.
         registry = CollectorRegistry()
         registry.register(RunCollector(source, version=version))
+        registry.register(ProcessCollector(registry=None))
         health = Health(is_ready)
         app = web.Application(
             middlewares=[guard(door or open_door(), but=("/", "/healthz", "/readyz"))]

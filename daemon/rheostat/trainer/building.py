@@ -16,7 +16,7 @@ from rheostat.spec.building import build_policy
 from rheostat.spec.models import PolicySpec, Spec
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import guardrails_of
-from rheostat.steering.policies import AttachedPolicy
+from rheostat.steering.policies import Attached, AttachedPolicy
 from rheostat.steering.records import PolicyEdit
 from rheostat.steering.steering import Steering
 from rheostat.trainer.curves import CurveShop
@@ -32,6 +32,9 @@ from rheostat_policies import POLICIES, Curve, GroupInfo, RunInfo
 
 VALIDATION_BATCH = 1000
 """Samples of a validation batch: large for speed, the same in every run for equal sums."""
+
+PolicyJoin = Callable[[RunInfo], Attached]
+"""Makes a policy for a run, from what it may know of it beforehand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +57,23 @@ class Parts:
     warnings: tuple[str, ...]
 
 
-def build(spec: Spec, name: str) -> Parts:
+def build(
+    spec: Spec, name: str, *, data: Data | None = None, join: PolicyJoin | None = None
+) -> Parts:
     """Build a run from its spec; every random number comes from its seed.
 
     Args:
         spec: a valid spec.
         name: what the run is called, for the policies.
+        data: what `spec.data` stands for, where it has been read before; None is to read it now.
+        join: makes a policy that takes part beside those of the spec.
 
     Raises:
         InvalidSpec: for what only torch, the data and the model can tell.
     """
     seed_everything(spec.train.seed)
     device = find_device(spec.train.device)
-    data = load_data(spec.data)
+    data = load_data(spec.data) if data is None else data
     batches = make_batches(data, spec.data.batch_size, spec.train.seed, device)
     loss = find_loss(spec.train.loss)
     model = build_model(spec.model, data.description).to(device)
@@ -76,7 +83,7 @@ def build(spec: Spec, name: str) -> Parts:
     optimizer = make_optimizer(spec.optimizer, groups)
     steps = planned_steps(spec, batches.steps_per_epoch)
     curves = CurveShop(spec, groups, optimizer, batches)
-    steering = make_steering(spec, name, groups, curves, steps)
+    steering = make_steering(spec, name, groups, curves, steps, join)
     return Parts(
         spec=spec,
         device=device,
@@ -109,7 +116,12 @@ def planned_steps(spec: Spec, steps_per_epoch: int) -> int:
 
 
 def make_steering(
-    spec: Spec, name: str, groups: Sequence[ParamGroup], curves: CurveShop, steps: int
+    spec: Spec,
+    name: str,
+    groups: Sequence[ParamGroup],
+    curves: CurveShop,
+    steps: int,
+    join: PolicyJoin | None = None,
 ) -> Steering:
     """Put schedules, policies and guardrails together.
 
@@ -132,9 +144,14 @@ def make_steering(
         ),
         seed=spec.train.seed,
     )
+    policies: list[Attached] = [
+        _attached(one, f"policies[{index}]", run) for index, one in enumerate(spec.policies)
+    ]
+    if join is not None:
+        policies.append(join(run))
     return Steering(
         [_steered(spec, group, curves.make(group.name, None, steps), steps) for group in groups],
-        [_attached(one, f"policies[{index}]", run) for index, one in enumerate(spec.policies)],
+        policies,
         time.time,
         steps=steps,
         make_curve=curves.make,

@@ -1,12 +1,11 @@
 """What gradients tell beyond their norm, measured only while some policy wants to know."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 
 import torch
 from torch import Tensor, nn
-
-MEASURABLE = ("gradient_norm", "gradient_alignment", "gradient_signal", "gradient_noise")
-"""The fields of an `Observation` that cost time, and are measured on demand."""
+from torch.nn.utils import get_total_norm
 
 
 class GradientWatch:
@@ -17,13 +16,28 @@ class GradientWatch:
 
         noise  = tr(Sigma) / B = (s - S) / (mean(1 / b) - 1 / B) / B
         signal = |G_true|^2    = S - noise
+
+    Args:
+        parameters: all that are trained.
+        observes: the fields of an `Observation` that are wanted.
+        groups: the same parameters by group.
     """
 
-    def __init__(self, parameters: Sequence[nn.Parameter], observes: Collection[str]) -> None:
+    def __init__(
+        self,
+        parameters: Sequence[nn.Parameter],
+        observes: Collection[str],
+        groups: Mapping[str, Sequence[nn.Parameter]] = MappingProxyType({}),
+    ) -> None:
         self.compares_steps = "gradient_alignment" in observes
         self.compares_parts = bool({"gradient_signal", "gradient_noise"} & set(observes))
         self.measured: tuple[float | None, float | None, float | None] = (None, None, None)
         """Alignment, signal and noise of the last step; None where not measured."""
+        self.group_norms: Mapping[str, float] = {}
+        """Norm of the last step's gradient, by group; empty where not measured."""
+        self._groups = groups if "group_gradient_norm" in observes else {}
+        self.is_idle = not (self.compares_steps or self.compares_parts or self._groups)
+        """Whether nobody wants to know anything."""
         self._parameters = list(parameters)
         self._last: list[Tensor] | None = None
         self._so_far: list[Tensor] = []
@@ -47,6 +61,8 @@ class GradientWatch:
         gradients = self._gradients()
         signal, noise = self._compare_parts(gradients)
         self.measured = (self._compare_steps(gradients), signal, noise)
+        if self._groups:
+            self.group_norms = self._norms_of_groups()
 
     def _compare_steps(self, gradients: list[Tensor]) -> float | None:
         if not self.compares_steps:
@@ -67,6 +83,13 @@ class GradientWatch:
         big = float(_squared_norm(gradients))
         noise = (small - big) / (inverse - 1 / total) / total
         return big - noise, noise
+
+    def _norms_of_groups(self) -> dict[str, float]:
+        norms = [
+            get_total_norm([one.grad for one in parameters if one.grad is not None])
+            for parameters in self._groups.values()
+        ]
+        return dict(zip(self._groups, torch.stack(norms).tolist(), strict=True))
 
     def _gradients(self) -> list[Tensor]:
         return [

@@ -32,8 +32,13 @@ class Interrupt:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0.0)
-        signal.signal(signal.SIGALRM, self._before)
+        while True:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.0)
+                signal.signal(signal.SIGALRM, self._before)
+                return
+            except PolicyHangs:  # it rang while it was being switched off
+                continue
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
         raise PolicyHangs(f"it did not decide within {self._seconds:g} s and was interrupted")

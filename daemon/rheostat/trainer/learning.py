@@ -1,7 +1,7 @@
 """One optimizer step: forward, backward, a look at the loss, update."""
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -30,6 +30,15 @@ class Learner:
     """Turns a batch into an update of the weights.
 
     A loss that is not finite stops the step before the optimizer runs.
+
+    Args:
+        model: what learns.
+        loss: of (outputs, targets).
+        optimizer: over the model's parameters.
+        train: how.
+        device: where all of it lives.
+        observes: fields of an `Observation` to measure beside the loss.
+        groups: names of the optimizer's groups, in their order, for what is measured by group.
     """
 
     def __init__(
@@ -40,6 +49,7 @@ class Learner:
         train: TrainSpec,
         device: torch.device,
         observes: Collection[str] = (),
+        groups: Sequence[str] = (),
     ) -> None:
         self.model = model
         self._forward = torch.compile(model) if train.compile else model
@@ -48,6 +58,8 @@ class Learner:
         self._step = compiled_step(optimizer) if train.compile else step_of(optimizer)
         self._zero_grad = zero_grad_of(optimizer)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        carriers = (group["params"] for group in optimizer.param_groups)
+        self._groups = dict(zip(groups, carriers, strict=False))
         self._clip = train.grad_clip
         self._accumulate = train.accumulate
         self._reader = LossReader(device)
@@ -68,8 +80,8 @@ class Learner:
 
     def observe(self, observes: Collection[str]) -> None:
         """Measure these fields of an `Observation` from now on, and no others that cost time."""
-        wants_more = set(observes) - {"gradient_norm"}
-        self.watch = GradientWatch(self._parameters, observes) if wants_more else None
+        watch = GradientWatch(self._parameters, observes, self._groups)
+        self.watch = None if watch.is_idle else watch
 
     def learn(self, step: int, inputs: Tensor, targets: Tensor, measure_norm: bool) -> float:
         """Take one optimizer step and return the batch's loss before it.

@@ -72,10 +72,17 @@ class Link:
                 return received
 
     def close(self) -> None:
-        """Send what is left, waiting for it, and hang up."""
+        """Send what is left, wait until the daemon has it all, and hang up.
+
+        What the daemon still sends is read and dropped: closing a socket with something unread in
+        it would take back what the daemon has not read yet.
+        """
         try:
             self._socket.settimeout(10.0)
             self._socket.sendall(self._unsent)
+            self._socket.shutdown(socket.SHUT_WR)
+            while self._socket.recv(_CHUNK):
+                pass
         except OSError:
             pass  # the daemon is gone; its log has our output
         self._socket.close()

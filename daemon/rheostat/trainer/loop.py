@@ -20,15 +20,16 @@ from rheostat.runs.messages import (
     ToTrainer,
 )
 from rheostat.runs.records import Result, Snapshot
-from rheostat.steering.policies import Measurement
+from rheostat.steering.policies import Extras, Measurement
 from rheostat.steering.records import Decision
 from rheostat.steering.steering import Outcome
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
 from rheostat.trainer.compiling import is_compiled
 from rheostat.trainer.learning import Learner
-from rheostat.trainer.link import Link
 from rheostat.trainer.modes import evaluating, train_mode
+from rheostat.trainer.peers import Peer
+from rheostat.trainer.predictions import PredictionWatch
 from rheostat.trainer.ranks import Ranks
 from rheostat.trainer.recorder import Recorder, pack
 from rheostat.trainer.refusals import refusal
@@ -49,7 +50,7 @@ class Loop:
     which are written once; then the step runs. The daemon is told in batches.
     """
 
-    def __init__(self, parts: Parts, link: Link, ranks: Ranks) -> None:
+    def __init__(self, parts: Parts, link: Peer, ranks: Ranks) -> None:
         self.parts = parts
         self.step = 0
         """Number of finished steps, and so the index of the next."""
@@ -68,7 +69,9 @@ class Loop:
             parts.optimizer,
             train,
             parts.device,
+            groups=[group.name for group in parts.groups],
         )
+        self._predictions = PredictionWatch(parts.model)
         self._validation = parts.validation
         self._batch_size = parts.spec.data.batch_size
         self._observes: frozenset[str] = frozenset()
@@ -138,14 +141,12 @@ class Loop:
 
     def _steer(self) -> None:
         """Decide and write the LRs of the step about to run."""
-        watch = self._learner.watch
-        extras = () if watch is None else watch.measured
         steering = self._steering
-        steering.advance(self.step, self._measurement(), extras)
+        steering.advance(self.step, self.measurement(), self.extras())
         if steering.roster.outbox:
             self._send_observations()
         answers = self._obey(self._link.receive())
-        while (seconds := steering.patience()) > 0:
+        while not self.is_stopped and (seconds := steering.patience()) > 0:
             answers += self._obey(self._link.receive(seconds))
         self._settle(answers)
         while self._is_paused and not self.is_stopped:
@@ -200,6 +201,7 @@ class Loop:
         if observes != self._observes:
             self._observes = observes
             self._learner.observe(observes)
+            self._predictions.observe(observes)
             every = self.parts.spec.train.gradient_norm_every
             self._norm_every = 1 if "gradient_norm" in observes else every
 
@@ -244,13 +246,17 @@ class Loop:
         self.step = step + 1
 
     def _validate(self) -> None:
-        with evaluating(self.parts.model, self.parts.optimizer):
-            loss, accuracy = validate(self.parts.model, self.parts.loss, self._validation)
+        parts, watch = self.parts, self._predictions
+        with evaluating(parts.model, parts.optimizer):
+            see = None if watch.is_idle else watch.see
+            loss, accuracy = validate(parts.model, parts.loss, self._validation, see)
+            watch.finish()
         self._validation_loss, self._validation_accuracy = loss, accuracy
         self._validation_step = self.step
         self._recorder.record_validation(self.step, loss, accuracy)
 
-    def _measurement(self) -> Measurement | None:
+    def measurement(self) -> Measurement | None:
+        """Return the data of the last finished step; None before the first."""
         if self._train_loss is None:
             return None
         step = self.step - 1
@@ -264,6 +270,15 @@ class Loop:
             self._validation_step,
             self._gradient_norm if has_norm else None,
         )
+
+    def extras(self) -> Extras:
+        """Return what policies `observe` beyond it, as an `Observation` ends."""
+        gradients, predictions = self._learner.watch, self._predictions
+        if gradients is None and predictions.is_idle:
+            return ()
+        if gradients is None:
+            return (None, None, None, {}, *predictions.measured)
+        return (*gradients.measured, gradients.group_norms, *predictions.measured)
 
     def _snapshot(self) -> Snapshot:
         steering = self._steering

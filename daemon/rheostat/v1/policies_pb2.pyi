@@ -373,8 +373,8 @@ class PolicyHello(_message.Message):
     """shadow lets it decide without effect."""
     @_builtins.property
     def observes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """observes are costly fields of an observation that it needs: gradient_norm,
-        gradient_alignment, gradient_signal, gradient_noise.
+        """observes are costly fields of an observation that it needs, by name: gradient_norm and those
+        after factor.
         """
 
     def __init__(
@@ -546,6 +546,26 @@ class Observation(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class GroupGradientNormEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     STEP_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     TRAIN_LOSS_FIELD_NUMBER: _builtins.int
@@ -559,6 +579,11 @@ class Observation(_message.Message):
     GRADIENT_ALIGNMENT_FIELD_NUMBER: _builtins.int
     GRADIENT_SIGNAL_FIELD_NUMBER: _builtins.int
     GRADIENT_NOISE_FIELD_NUMBER: _builtins.int
+    GROUP_GRADIENT_NORM_FIELD_NUMBER: _builtins.int
+    PREDICTION_VARIANCE_FIELD_NUMBER: _builtins.int
+    PREDICTION_CHANGE_VARIANCE_FIELD_NUMBER: _builtins.int
+    OUTPUT_WEIGHT_MEAN_FIELD_NUMBER: _builtins.int
+    OUTPUT_WEIGHT_VARIANCE_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the index of that step, counted from 0."""
     steps: _builtins.int
@@ -579,6 +604,14 @@ class Observation(_message.Message):
     """gradient_signal is an unbiased estimate of the squared norm of the true gradient."""
     gradient_noise: _builtins.float
     """gradient_noise is an unbiased estimate of the variance of the step's gradient."""
+    prediction_variance: _builtins.float
+    """prediction_variance is that of all outputs of a validation batch, mean over the batches."""
+    prediction_change_variance: _builtins.float
+    """prediction_change_variance is the same of the outputs' change since the validation before."""
+    output_weight_mean: _builtins.float
+    """output_weight_mean is the mean of the output layer's weights at the newest validation."""
+    output_weight_variance: _builtins.float
+    """output_weight_variance is the variance of the same weights."""
     @_builtins.property
     def learning_rate(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """learning_rate is what the optimizer used in that step, by group."""
@@ -590,6 +623,10 @@ class Observation(_message.Message):
     @_builtins.property
     def factor(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """factor is the policy's own in that step, by group."""
+
+    @_builtins.property
+    def group_gradient_norm(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """group_gradient_norm is the norm before clipping, by group; empty where nobody observes it."""
 
     def __init__(
         self,
@@ -607,10 +644,15 @@ class Observation(_message.Message):
         gradient_alignment: _builtins.float | None = ...,
         gradient_signal: _builtins.float | None = ...,
         gradient_noise: _builtins.float | None = ...,
+        group_gradient_norm: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        prediction_variance: _builtins.float | None = ...,
+        prediction_change_variance: _builtins.float | None = ...,
+        output_weight_mean: _builtins.float | None = ...,
+        output_weight_variance: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_output_weight_mean", b"_output_weight_mean", "_output_weight_variance", b"_output_weight_variance", "_prediction_change_variance", b"_prediction_change_variance", "_prediction_variance", b"_prediction_variance", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "output_weight_mean", b"output_weight_mean", "output_weight_variance", b"output_weight_variance", "prediction_change_variance", b"prediction_change_variance", "prediction_variance", b"prediction_variance", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "base", b"base", "factor", b"factor", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "learning_rate", b"learning_rate", "step", b"step", "steps", b"steps", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_output_weight_mean", b"_output_weight_mean", "_output_weight_variance", b"_output_weight_variance", "_prediction_change_variance", b"_prediction_change_variance", "_prediction_variance", b"_prediction_variance", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "base", b"base", "factor", b"factor", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "group_gradient_norm", b"group_gradient_norm", "learning_rate", b"learning_rate", "output_weight_mean", b"output_weight_mean", "output_weight_variance", b"output_weight_variance", "prediction_change_variance", b"prediction_change_variance", "prediction_variance", b"prediction_variance", "step", b"step", "steps", b"steps", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gradient_alignment: _TypeAlias = _typing.Literal["gradient_alignment"]  # noqa: Y015
     _WhichOneofArgType__gradient_alignment: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment"]  # noqa: Y015
@@ -620,6 +662,14 @@ class Observation(_message.Message):
     _WhichOneofArgType__gradient_norm: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm"]  # noqa: Y015
     _WhichOneofReturnType__gradient_signal: _TypeAlias = _typing.Literal["gradient_signal"]  # noqa: Y015
     _WhichOneofArgType__gradient_signal: _TypeAlias = _typing.Literal["_gradient_signal", b"_gradient_signal"]  # noqa: Y015
+    _WhichOneofReturnType__output_weight_mean: _TypeAlias = _typing.Literal["output_weight_mean"]  # noqa: Y015
+    _WhichOneofArgType__output_weight_mean: _TypeAlias = _typing.Literal["_output_weight_mean", b"_output_weight_mean"]  # noqa: Y015
+    _WhichOneofReturnType__output_weight_variance: _TypeAlias = _typing.Literal["output_weight_variance"]  # noqa: Y015
+    _WhichOneofArgType__output_weight_variance: _TypeAlias = _typing.Literal["_output_weight_variance", b"_output_weight_variance"]  # noqa: Y015
+    _WhichOneofReturnType__prediction_change_variance: _TypeAlias = _typing.Literal["prediction_change_variance"]  # noqa: Y015
+    _WhichOneofArgType__prediction_change_variance: _TypeAlias = _typing.Literal["_prediction_change_variance", b"_prediction_change_variance"]  # noqa: Y015
+    _WhichOneofReturnType__prediction_variance: _TypeAlias = _typing.Literal["prediction_variance"]  # noqa: Y015
+    _WhichOneofArgType__prediction_variance: _TypeAlias = _typing.Literal["_prediction_variance", b"_prediction_variance"]  # noqa: Y015
     _WhichOneofReturnType__validation_accuracy: _TypeAlias = _typing.Literal["validation_accuracy"]  # noqa: Y015
     _WhichOneofArgType__validation_accuracy: _TypeAlias = _typing.Literal["_validation_accuracy", b"_validation_accuracy"]  # noqa: Y015
     _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
@@ -634,6 +684,14 @@ class Observation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gradient_norm) -> _WhichOneofReturnType__gradient_norm | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gradient_signal) -> _WhichOneofReturnType__gradient_signal | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_weight_mean) -> _WhichOneofReturnType__output_weight_mean | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__output_weight_variance) -> _WhichOneofReturnType__output_weight_variance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prediction_change_variance) -> _WhichOneofReturnType__prediction_change_variance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prediction_variance) -> _WhichOneofReturnType__prediction_variance | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_accuracy) -> _WhichOneofReturnType__validation_accuracy | None: ...
     @_typing.overload
@@ -756,7 +814,7 @@ class ConnectPolicyResponse(_message.Message):
 
     @_builtins.property
     def observation(self) -> Global___Observation:
-        """observation is the newest; a slow policy misses some."""
+        """observation comes at the policy's cadence; read on while deciding, or answers come late."""
 
     def __init__(
         self,

@@ -203,8 +203,8 @@ class RemoteTerms(_message.Message):
     """relax_steps is how long the factor then takes back to 1; 0 is for ever."""
     @_builtins.property
     def observes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """observes are costly fields of an observation that it needs: gradient_norm,
-        gradient_alignment, gradient_signal, gradient_noise.
+        """observes are costly fields of an observation that it needs, by name: gradient_norm and those
+        after factor.
         """
 
     def __init__(

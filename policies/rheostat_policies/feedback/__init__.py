@@ -11,6 +11,7 @@ from rheostat_policies.api import Policy
 from rheostat_policies.feedback.adalrs import AdaLRS
 from rheostat_policies.feedback.greedy import Greedy
 from rheostat_policies.feedback.hypergradient import Hypergradient
+from rheostat_policies.feedback.learned import Learned
 from rheostat_policies.feedback.loss_spike import LossSpike
 from rheostat_policies.feedback.noise_scale import NoiseScale
 from rheostat_policies.feedback.plateau import Plateau
@@ -20,6 +21,7 @@ POLICIES: Mapping[str, Callable[..., Policy]] = {
     "adalrs": AdaLRS,
     "greedy": Greedy,
     "hypergradient": Hypergradient,
+    "learned": Learned,
     "loss_spike": LossSpike,
     "noise_scale": NoiseScale,
     "plateau": Plateau,
@@ -32,6 +34,7 @@ __all__ = [
     "AdaLRS",
     "Greedy",
     "Hypergradient",
+    "Learned",
     "LossSpike",
     "NoiseScale",
     "Plateau",

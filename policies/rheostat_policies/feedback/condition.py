@@ -30,6 +30,11 @@ TYPES = {
     "gradient_alignment": cel.Type.DOUBLE,
     "gradient_signal": cel.Type.DOUBLE,
     "gradient_noise": cel.Type.DOUBLE,
+    "group_gradient_norm": _PER_GROUP,
+    "prediction_variance": cel.Type.DOUBLE,
+    "prediction_change_variance": cel.Type.DOUBLE,
+    "output_weight_mean": cel.Type.DOUBLE,
+    "output_weight_variance": cel.Type.DOUBLE,
 }
 """The CEL type of each variable."""
 

@@ -4,11 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
-from rheostat_policies.api import KEEP, Action, Observation, RunInfo
+from rheostat_policies.api import KEEP, OBSERVABLE, Action, Observation, RunInfo
 from rheostat_policies.feedback.rule import VARIABLES, Rule, read_rule
-
-COSTLY = ("gradient_norm", "gradient_alignment", "gradient_signal", "gradient_noise")
-"""What is measured at every step only where a policy observes it."""
 
 
 class Rules:
@@ -58,7 +55,7 @@ class Rules:
                 raise ValueError(f"rules[{index}] ({name}): name={name!r} must be unique")
         looked_at = {name for rule in self.rules for name in rule.condition.variables}
         self._variables = tuple(name for name in VARIABLES if name in looked_at)
-        self.observes = tuple(name for name in COSTLY if name in looked_at)
+        self.observes = tuple(name for name in OBSERVABLE if name in looked_at)
 
     def initial_state(self, run: RunInfo) -> dict[str, Any]:
         """Start with all rules awake and an empty average.

@@ -11,7 +11,13 @@ from rheostat_policies.schedules.api import Curve, ScheduleRun
 from rheostat_policies.schedules.checks import require
 from rheostat_policies.schedules.durations import Duration, duration
 from rheostat_policies.schedules.lookup import Part, make_part
-from rheostat_policies.schedules.segments import Segment, refitted, rewarmed, swapped
+from rheostat_policies.schedules.segments import (
+    NoScaleError,
+    Segment,
+    refitted,
+    rewarmed,
+    swapped,
+)
 
 Edit = Mapping[str, Any]
 """One edit of the schedule: `step` and `verb`, and what the verb takes."""
@@ -99,10 +105,8 @@ def _segments(
     for index, edit in enumerate(edits):
         path = f"edits[{index}]"
         step, verb = _check_edit(edit, path, after=segments[-1][0])
-        changed: Segment | None
         if verb == "rewarm":
-            start = edit.get("ratio", 0.0)
-            changed = rewarmed(present, step, steps=edit["steps"], start=start)
+            present = rewarmed(present, step, steps=edit["steps"], start=edit.get("ratio", 0.0))
         else:
             change, origin = refitted, present.origin
             if verb == "swap":
@@ -111,14 +115,12 @@ def _segments(
                 planned = edit["steps"]
             length = max(1, planned - origin)
             curve = make_part(part, replace(run, steps=length), f"{path}.schedule")
-            changed = change(present, curve, step, rescale=edit.get("rescale", True))
-            if changed is None and not math.isfinite(run.lr):  # whose value is yet to be known
-                changed = change(present, curve, step, rescale=False)
-        if changed is None:
-            raise ValueError(
-                f"{path}={dict(edit)} must have rescale: false; no scale leads on from the LR here"
-            )
-        present = changed
+            # Without an LR there is nothing to scale to: it is told when the run is built.
+            rescale = edit.get("rescale", True) and math.isfinite(run.lr)
+            try:
+                present = change(present, curve, step, rescale=rescale)
+            except NoScaleError as error:
+                raise ValueError(f"{path}={dict(edit)} must have rescale: false; {error}") from None
         segments.append((step, present))
     return segments
 

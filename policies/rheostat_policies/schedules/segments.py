@@ -6,6 +6,10 @@ from dataclasses import dataclass, replace
 from rheostat_policies.schedules.api import Curve
 
 
+class NoScaleError(ValueError):
+    """No scale brings the LR that a new curve starts with to the present one."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rewarming:
     """A rise, linear, from a share of the LR to all of it."""
@@ -29,49 +33,59 @@ class Segment:
     """The schedule, by the steps since `origin`."""
     origin: int = 0
     """Step of the run at which the curve's own clock stands at 0."""
-    scale: float = 1.0
+    level: float = 1.0
+    """The LR that stands for `reference`."""
+    reference: float = 1.0
+    """An LR of the curve; two numbers and not their ratio, so that `level` is met exactly."""
     rewarmings: tuple[Rewarming, ...] = ()
+    since: int = 0
+    """Step that the newest edit acted on first."""
 
     def learning_rate(self, step: int) -> float:
         """Return the LR of a step of the run."""
-        lr = self.curve.learning_rate(step - self.origin) * self.scale
+        lr = self.curve.learning_rate(step - self.origin)
+        if self.level != self.reference:
+            lr = self.level * (lr / self.reference)
         for rewarming in self.rewarmings:
             lr *= rewarming.at(step)
         return lr
 
 
-def swapped(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segment | None:
+def swapped(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segment:
     """Return a segment of another curve, whose clock starts at a step.
 
     Args:
         segment: what was before.
         curve: the new one.
         step: the first that it acts on.
-        rescale: whether to scale it to start at the LR of the step before; None is returned where
-            no scale does that.
+        rescale: whether to scale it to start at the LR of the step before.
+
+    Raises:
+        NoScaleError: if no scale does that.
     """
-    scale: float | None = 1.0
-    if rescale:
-        present = segment.learning_rate(max(step - 1, segment.origin))
-        scale = bridge(present, curve.learning_rate(0))
-    return None if scale is None else Segment(curve=curve, origin=step, scale=scale)
+    fresh = Segment(curve=curve, origin=step, since=step)
+    if not rescale:
+        return fresh
+    return _scaled(fresh, segment.learning_rate(max(step - 1, segment.since)), step)
 
 
-def refitted(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segment | None:
+def refitted(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segment:
     """Return a segment whose schedule was made anew for another length, on the same clock.
 
     Args:
         segment: what was before.
         curve: its schedule, made anew.
         step: the first that it acts on.
-        rescale: whether to scale it so that this step's LR stays; None is returned where no scale
-            does that.
+        rescale: whether to scale it so that this step's LR stays.
+
+    Raises:
+        NoScaleError: if no scale does that.
     """
-    scale: float | None = 1.0
-    if rescale:
-        own = step - segment.origin
-        scale = bridge(segment.curve.learning_rate(own), curve.learning_rate(own))
-    return None if scale is None else replace(segment, curve=curve, scale=segment.scale * scale)
+    fresh = replace(segment, curve=curve, since=step)
+    own = step - segment.origin
+    if not rescale or segment.curve.learning_rate(own) == curve.learning_rate(own):
+        return fresh
+    return _scaled(fresh, replace(segment, rewarmings=()).learning_rate(step), step)
 
 
 def rewarmed(segment: Segment, step: int, *, steps: int, start: float) -> Segment:
@@ -85,17 +99,14 @@ def rewarmed(segment: Segment, step: int, *, steps: int, start: float) -> Segmen
     """
     lasting = tuple(one for one in segment.rewarmings if one.first_step + one.steps > step)
     rise = Rewarming(start=start, first_step=step, steps=steps)
-    return replace(segment, rewarmings=(*lasting, rise))
+    return replace(segment, rewarmings=(*lasting, rise), since=step)
 
 
-def bridge(present: float, new: float) -> float | None:
-    """Return what brings a new LR to the present one, None where nothing does.
-
-    >>> bridge(0.1, 0.2), bridge(0.0, 0.0), bridge(0.1, 0.0)
-    (0.5, 1.0, None)
-    """
-    if present == new:
-        return 1.0
-    if new > 0 and present > 0 and math.isfinite(new) and math.isfinite(present):
-        return present / new
-    return None
+def _scaled(segment: Segment, present: float, step: int) -> Segment:
+    """Return a segment scaled so that the present LR takes the place of its curve's at a step."""
+    new = segment.curve.learning_rate(step - segment.origin)
+    if present == new and segment.level == segment.reference:
+        return segment
+    if present > 0 and new > 0 and 0 < present / new < math.inf:
+        return replace(segment, level=present, reference=new)
+    raise NoScaleError(f"no scale leads from an LR of {present:g} to one of {new:g}")
