@@ -10,7 +10,6 @@
     ├── DeadlineExceeded      accepted, but not applied in the time the caller gave
     ├── Unauthenticated       nobody whom the daemon knows is asking
     ├── Unreachable           no daemon answers at the address
-    ├── CheckpointDamaged     a checkpoint is not what was written, or of a later version
     └── StorageFailed         the daemon's state file cannot be opened, read or written
         └── BrokenChain       a run's decisions were altered, or do not follow each other
 
@@ -80,10 +79,6 @@ class Unauthenticated(RheostatError):
 
 class Unreachable(RheostatError):
     """No daemon answers."""
-
-
-class CheckpointDamaged(RheostatError):
-    """A checkpoint is not what was written, or a later version wrote it; the message names it."""
 
 
 class StorageFailed(RheostatError):

@@ -31,7 +31,6 @@ STATUS_OF: dict[type[RheostatError], int] = {
     errors.InvalidSpec: code_pb2.INVALID_ARGUMENT,
     errors.InvalidRequest: code_pb2.INVALID_ARGUMENT,
     errors.NotFound: code_pb2.NOT_FOUND,
-    errors.CheckpointDamaged: code_pb2.FAILED_PRECONDITION,
     errors.FailedPrecondition: code_pb2.FAILED_PRECONDITION,
     errors.RevisionConflict: code_pb2.ABORTED,
     errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
