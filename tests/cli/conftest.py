@@ -1,6 +1,7 @@
 import contextlib
 import struct
 
+import msgspec
 import pytest
 from typer.testing import CliRunner
 
@@ -19,7 +20,8 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
-from rheostat.steering.records import Decision, GroupChange, GroupState
+from rheostat.spec.building import PolicyType
+from rheostat.steering.records import Decision, GroupChange, GroupState, PolicyStatus
 
 STATE = GroupState(
     name="default",
@@ -88,6 +90,25 @@ def doubles(*values):
     return struct.pack(f"<{len(values)}d", *values)
 
 
+POLICIES = (
+    PolicyStatus(
+        name="loss_spike",
+        outcomes={"kept": 1200, "changed": 2},
+        factors={"default": 0.5},
+    ),
+    PolicyStatus(
+        name="mine",
+        shadow=True,
+        benched=True,
+        mode="lockstep",
+        connected=False,
+        outcomes={"kept": 3, "late": 4, "missed": 5},
+        failure="no answer within its deadline of 0.5 s",
+        factors={"default": 1.0, "head": 2.0},
+    ),
+)
+
+
 class FakeClient:
     """Knows one run, `digits`, that ends as soon as it is watched; remembers what it was asked."""
 
@@ -98,6 +119,27 @@ class FakeClient:
         self.view = make_view()
         self.record = audit.chain("digits", audit.GENESIS, DECISION)
         self.result = ChangeResult(decision=DECISION, request_id="r-1")
+        self.policies = POLICIES
+        self.rows = [
+            StepRows(
+                first_step=0,
+                count=2,
+                train_loss=doubles(0.1, 1 / 3),
+                learning_rate={"default": doubles(0.001, 0.002)},
+                duration=doubles(0.5, 0.25),
+                gradient_norm={0: 2.5},
+            ),
+            # The validation after step 1 arrives with the batch that follows it.
+            StepRows(
+                first_step=2,
+                count=1,
+                train_loss=doubles(0.05),
+                learning_rate={"default": doubles(0.003)},
+                duration=doubles(0.125),
+                validation_loss={2: 0.75},
+                validation_accuracy={2: 0.5},
+            ),
+        ]
         self.state = Explanation(
             run="digits", step=60, revision=1, groups=(STATE,), decisions=(DECISION,)
         )
@@ -140,24 +182,7 @@ class FakeClient:
         yield WatchEvent(run=run, view=self.view)
 
     def export_run(self, run):
-        yield StepRows(
-            first_step=0,
-            count=2,
-            train_loss=doubles(0.1, 1 / 3),
-            learning_rate={"default": doubles(0.001, 0.002)},
-            duration=doubles(0.5, 0.25),
-            gradient_norm={0: 2.5},
-        )
-        # The validation after step 1 arrives with the batch that follows it.
-        yield StepRows(
-            first_step=2,
-            count=1,
-            train_loss=doubles(0.05),
-            learning_rate={"default": doubles(0.003)},
-            duration=doubles(0.125),
-            validation_loss={2: 0.75},
-            validation_accuracy={2: 0.5},
-        )
+        yield from self.rows
 
     def change_learning_rate(self, run, change, *, wait=True, timeout=None):
         self._of(run)
@@ -165,9 +190,20 @@ class FakeClient:
         self.asked.append(("change", wait, timeout))
         return self.result
 
-    def explain(self, run):
+    def explain(self, run, step=None):
         self._of(run)
+        self.asked.append(("explain", step))
         return self.state
+
+    def list_policies(self, run):
+        self._of(run)
+        return self.policies
+
+    def list_policy_types(self):
+        return (
+            PolicyType(name="plateau", summary="Lower the LR when [it] stalls.", origin="built-in"),
+            PolicyType(name="theirs", summary="", origin="their-package"),
+        )
 
     def list_decisions(self, run, after_revision=0):
         self._of(run)
@@ -212,6 +248,12 @@ def spec_file(tmp_path):
     file = tmp_path / "digits.yaml"
     file.write_text("name: digits\noptimizer: {lr: 1e-3}\ntrain: {steps: 100}\n")
     return file
+
+
+@pytest.fixture
+def decision_of():
+    """Make a decision on the run's one group, with other fields changed."""
+    return lambda **changes: msgspec.structs.replace(DECISION, **changes)
 
 
 @pytest.fixture

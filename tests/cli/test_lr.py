@@ -1,5 +1,6 @@
 import json
 import math
+import struct
 
 import msgspec
 import pytest
@@ -11,8 +12,9 @@ from rheostat.errors import (
     Unreachable,
     Violation,
 )
-from rheostat.runs.records import ChangeResult
-from rheostat.steering.records import Change, Verb
+from rheostat.runs.records import ChangeResult, StepRows
+from rheostat.spec.loading import read_document
+from rheostat.steering.records import Change, Components, ScheduleEdit, Verb
 
 
 def test_show_prints_the_json_that_scripts_rely_on(client, rheostat):
@@ -44,6 +46,52 @@ def test_explain_prints_the_product_and_what_is_in_force(client, rheostat):
     assert "step 41: alice scale 0.5: default 0.001 → 0.0005 [bent by max_lr] (too [noisy])" in out
 
 
+def test_explain_asks_for_a_finished_step(client, rheostat):
+    rheostat("lr", "explain", "digits", "--step", "7")
+
+    assert client.asked == [("explain", 7)]
+
+
+def test_explain_names_the_schedule_of_the_spec(client, rheostat):
+    out = rheostat("lr", "explain", "digits").stdout
+    shown = json.loads(rheostat("lr", "explain", "digits", "--json").stdout)
+
+    assert "Base:\n  default: constant of the spec\n" in out
+    assert shown["schedules"] == {
+        "default": {"name": "constant", "since_step": 0, "revision": None, "by": ""}
+    }
+
+
+def test_explain_names_the_newest_schedule_that_was_swapped_in_and_by_whom(
+    client, rheostat, decision_of
+):
+    swaps = [
+        decision_of(verb="swap", value=None, edit=ScheduleEdit(schedule="rex"), revision=2),
+        decision_of(verb="cooldown", value=None, edit=ScheduleEdit(), revision=3, applied_step=50),
+        decision_of(
+            verb="rewarm", value=None, edit=ScheduleEdit(steps=9), revision=4, applied_step=55
+        ),
+    ]
+    client.state = msgspec.structs.replace(client.state, decisions=tuple(swaps))
+
+    out = rheostat("lr", "explain", "digits").stdout
+
+    assert "default: cooldown since step 50, by alice (revision 3)" in out
+    assert "revision 2, step 41: alice swap to rex" in out
+    assert "revision 4, step 55: alice rewarm over 9 steps from 0 of it" in out
+
+
+def test_explain_says_why_a_guardrail_bends_and_what_a_shadow_would_do(client, rheostat):
+    [group] = client.state.groups
+    bent = msgspec.structs.replace(group, guardrails=("max_lr",), shadows={"plateau": 0.00025})
+    client.state = msgspec.structs.replace(client.state, groups=(bent,))
+
+    out = rheostat("lr", "explain", "digits").stdout
+
+    assert "× operator 0.5, bent by max_lr\n    Guardrail max_lr bends it: guard" in out  # noqa: RUF001
+    assert "plateau, in shadow, would give 0.00025." in out
+
+
 def test_history_prints_flat_decision_records(client, rheostat):
     [record] = json.loads(rheostat("lr", "history", "digits", "--json").stdout)
 
@@ -55,6 +103,8 @@ def test_history_prints_flat_decision_records(client, rheostat):
         "principal",
         "verb",
         "value",
+        "edit",
+        "policy",
         "reason",
         "request_id",
         "time",
@@ -208,3 +258,60 @@ def test_a_history_that_was_tampered_with_is_found_out(client, rheostat):
 
     assert result.exit_code == 1
     assert "decision 1 was altered" in result.stderr
+
+
+@pytest.fixture
+def steered(client):
+    """Let the run have been halved after its first step."""
+    [state] = client.state.groups
+    before = msgspec.structs.replace(state, operator=1.0)
+
+    def components(group):
+        text = msgspec.json.encode(Components(revision=0, in_force=(), groups=(group,)))
+        return text.decode()
+
+    client.rows = [
+        StepRows(
+            first_step=0,
+            count=3,
+            train_loss=struct.pack("<3d", 1, 2, 3),
+            learning_rate={"default": struct.pack("<3d", 0.001, 0.0005, 0.0005)},
+            base={"default": struct.pack("<3d", 0.001, 0.001, 0.001)},
+            components={0: components(before), 1: components(state)},
+            duration=struct.pack("<3d", 1, 2, 3),
+        )
+    ]
+    client.view = msgspec.structs.replace(client.view, spec='{"train":{"steps":100}}')
+    return client
+
+
+def test_history_exports_a_fragment_that_a_spec_can_hold(steered, rheostat, tmp_path):
+    file = tmp_path / "digits.yaml"
+    result = rheostat("lr", "history", "digits", "--export", file)
+
+    assert result.exit_code == 0, result.stderr
+    assert f"The record is in {file}." in result.stderr
+    text = file.read_text()
+    assert text.startswith("# What run digits did in its 3 steps")
+    assert read_document(text, "it") == {
+        "schedule": {
+            "name": "recorded",
+            "args": {"schedule": {"name": "constant"}, "gains": [[1, 0.5]]},
+        },
+        "policies": [],
+    }
+
+
+def test_history_exports_to_standard_output_and_nothing_else(steered, rheostat):
+    result = rheostat("lr", "history", "digits", "--export", "-")
+
+    assert read_document(result.stdout, "it")["schedule"]["name"] == "recorded"
+    assert result.stderr == ""
+
+
+def test_history_exported_to_a_folder_that_is_not_there_names_the_file(steered, rheostat, tmp_path):
+    file = tmp_path / "nowhere" / "digits.yaml"
+
+    result = rheostat("lr", "history", "digits", "--export", file)
+
+    assert (result.exit_code, f"{file} cannot be written: " in result.stderr) == (1, True)

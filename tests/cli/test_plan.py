@@ -26,6 +26,43 @@ def test_plan_shows_momentum_where_the_schedule_moves_it(rheostat, spec_file):
     assert plan["momentum"]["default"][0] == 0.95
 
 
+SWAPPED = (
+    "schedule={name: recorded, args: {schedule: {name: constant}, "
+    "edits: [{step: 40, verb: swap, schedule: {name: OneCycleLR}}]}}"
+)
+
+
+def test_plan_shows_no_momentum_where_a_recorded_schedule_does_not_move_it_yet(
+    rheostat, spec_file, tmp_path
+):
+    options = ["--set", SWAPPED, "--at", "::39", "--plot", tmp_path / "plan.svg"]
+    result = rheostat("plan", spec_file, "--json", *options)
+
+    assert result.exit_code == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["steps"] == [0, 39, 78]
+    assert plan["momentum"]["default"][:2] == [None, None]
+    assert 0.85 <= plan["momentum"]["default"][2] <= 0.95
+
+
+OWN_SCHEDULE = "groups=[{name: head, match: ^head, schedule: {name: rex}}]"
+
+
+def test_plan_shows_which_schedule_each_group_has(rheostat, spec_file):
+    plan = json.loads(rheostat("plan", spec_file, "--json", "--set", OWN_SCHEDULE).stdout)
+    rows = rheostat("plan", spec_file, "--set", OWN_SCHEDULE).stdout.splitlines()
+
+    assert plan["schedule"] == "constant"
+    assert {group["name"]: group["schedule"] for group in plan["groups"]} == {
+        "head": "rex",
+        "default": None,
+    }
+    assert plan["learning_rate"]["head"][-1] < plan["learning_rate"]["default"][-1]
+    [head] = [row for row in rows if row.startswith("head")]
+    [rest] = [row for row in rows if row.startswith("default")]
+    assert (head.split()[-1], rest.split()[-1]) == ("rex", "constant")
+
+
 def test_plan_shows_rates_within_the_bounds(rheostat, spec_file):
     options = ["--set", "guardrails.max_lr=5e-4", "--at", "0:2"]
     result = rheostat("plan", spec_file, "--json", *options, "--at", "0:2:1")

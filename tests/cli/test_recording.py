@@ -1,4 +1,4 @@
-"""A fragment of a steered run makes a new run of the same spec have the same LRs, to the last bit."""
+"""With the fragment of a steered run, a new run of the same spec has the same LRs, bit for bit."""
 
 import itertools
 import json

@@ -1,10 +1,13 @@
 import csv
 import json
+import struct
 
+import msgspec
 import pytest
 from pyarrow import parquet
 
-from rheostat.runs.records import Failure, Phase
+from rheostat.runs.records import Failure, Phase, StepRows
+from rheostat.steering.records import Components, GroupState
 
 
 def test_list_prints_the_json_that_scripts_rely_on(client, rheostat):
@@ -145,3 +148,94 @@ def test_export_to_an_unknown_format_is_a_usage_error(client, rheostat, tmp_path
 def test_export_of_an_unknown_run_leaves_no_file(client, rheostat, tmp_path):
     assert rheostat("runs", "export", "mnist", tmp_path / "mnist.csv").exit_code == 1
     assert list(tmp_path.iterdir()) == []
+
+
+def part(**changes):
+    """Return how the LR of the run's one group comes about, as rows carry it."""
+    state = GroupState(name="default", learning_rate=0.1, base=0.1, factors={}, operator=1.0)
+    group = msgspec.structs.replace(state, **changes)
+    return msgspec.json.encode(Components(revision=0, in_force=(), groups=(group,))).decode()
+
+
+def batch(first_step, parts, **columns):
+    """Return three steps of the run."""
+    packed = struct.pack("<3d", 0.1, 0.2, 0.3)
+    return StepRows(
+        first_step=first_step,
+        count=3,
+        train_loss=packed,
+        learning_rate={"default": packed},
+        base={"default": packed},
+        duration=packed,
+        components=parts,
+        **columns,
+    )
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".parquet"])
+def test_export_shows_what_each_lr_is_made_of_in_columns_that_hold_for_the_whole_file(
+    client, rheostat, tmp_path, suffix
+):
+    momentum = {"default": struct.pack("<3d", 0.9, 0.8, 0.7)}
+    client.rows = [
+        batch(0, {0: part(), 2: part(operator=0.5)}),
+        batch(3, {3: part(factors={"plateau": 0.25}), 4: part(hold=1.0)}, momentum=momentum),
+    ]
+    file = tmp_path / f"digits{suffix}"
+
+    result = rheostat("runs", "export", "digits", file)
+
+    assert result.exit_code == 0, result.stderr
+    if suffix == ".parquet":
+        columns = parquet.read_table(file).to_pydict()
+    else:
+        rows = list(csv.DictReader(file.read_text().splitlines()))
+        columns = {
+            name: [float(row[name]) if row[name] else None for row in rows] for name in rows[0]
+        }
+    assert list(columns) == [
+        "step",
+        "train_loss",
+        "learning_rate.default",
+        "base.default",
+        "factor.plateau.default",
+        "operator.default",
+        "hold.default",
+        "momentum.default",
+        "gradient_norm",
+        "validation_loss",
+        "validation_accuracy",
+    ]
+    assert columns["base.default"] == [0.1, 0.2, 0.3] * 2
+    assert columns["factor.plateau.default"] == [None, None, None, 0.25, None, None]
+    assert columns["operator.default"] == [1.0, 1.0, 0.5, 1.0, 1.0, 1.0]
+    assert columns["hold.default"] == [None, None, None, None, 1.0, 1.0]
+    assert columns["momentum.default"] == [None, None, None, 0.9, 0.8, 0.7]
+
+
+def test_export_leaves_out_the_columns_of_what_nobody_did(client, rheostat, tmp_path):
+    client.rows = [batch(0, {0: part(factors={"plateau": 1.0})})]
+    file = tmp_path / "digits.csv"
+
+    rheostat("runs", "export", "digits", file)
+
+    assert file.read_text().splitlines()[0].split(",")[:5] == [
+        "step",
+        "train_loss",
+        "learning_rate.default",
+        "base.default",
+        "gradient_norm",
+    ]
+
+
+def test_export_of_a_run_that_trains_on_has_the_steps_of_when_it_began(
+    client, rheostat, tmp_path, monkeypatch
+):
+    reads = iter([[batch(0, {0: part()})], [batch(0, {0: part()}), batch(3, {3: part(hold=1.0)})]])
+    monkeypatch.setattr(client, "export_run", lambda run: iter(next(reads)))
+    file = tmp_path / "digits.csv"
+
+    result = rheostat("runs", "export", "digits", file)
+
+    assert result.stdout.startswith("3 steps of digits")
+    assert len(file.read_text().splitlines()) == 4

@@ -279,13 +279,15 @@ class Resource:
     def until_phase(self, *phases):
         return self.until(lambda status: status if status.get("phase") in phases else None)
 
-    @property
-    def events(self):
-        """The Events about it, by reason."""
+    def event(self, reason):
+        """Wait for an Event about it, and return that."""
         core = client.CoreV1Api(self.cluster.client())
-        selector = f"involvedObject.name={self.name}"
-        found = core.list_namespaced_event(NAMESPACE, field_selector=selector).items
-        return {event.reason: event for event in found}
+        selector = f"involvedObject.name={self.name},reason={reason}"
+        [event, *_] = wait_until(
+            lambda: core.list_namespaced_event(NAMESPACE, field_selector=selector).items,
+            f"there is an Event {reason}",
+        )
+        return event
 
 
 @pytest.fixture

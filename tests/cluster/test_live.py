@@ -37,7 +37,7 @@ def test_a_resource_is_trained_steered_shown_as_drifted_and_stopped(
     eventually(lambda: digits.condition("Drifted")["status"] == "False", "nothing drifts")
     row = cluster.table()["digits"]
     assert (row["Phase"], row["LR"]) == ("running", "0.00025")
-    assert digits.events["LearningRateChanged"].involved_object.uid
+    assert digits.event("LearningRateChanged").involved_object.uid
 
     digits.delete()
     eventually(digits.is_gone, "digits is gone")
@@ -55,7 +55,7 @@ def test_a_run_that_ends_by_itself_tells_its_result(start_daemon, apply):
     assert (status["step"], status["steps"]) == (20, 20)
     assert status["validationAccuracy"] > 0
     assert short.condition("Finished")["status"] == "True"
-    assert short.events["Succeeded"].message == "run short ended after 20 steps"
+    assert short.event("Succeeded").message == "run short ended after 20 steps"
 
 
 def test_a_spec_that_only_the_daemon_can_judge_is_refused_by_it(start_daemon, apply):
@@ -65,7 +65,7 @@ def test_a_spec_that_only_the_daemon_can_judge_is_refused_by_it(start_daemon, ap
     wrong.until_phase("refused")
 
     assert "schedule.name = cosmic" in wrong.condition("Accepted")["message"]
-    assert wrong.events["InvalidSpec"].type == "Warning"
+    assert wrong.event("InvalidSpec").type == "Warning"
 
 
 def test_a_suspended_resource_is_trained_once_it_is_not(start_daemon, apply):

@@ -107,7 +107,7 @@ async def test_a_declared_lr_is_brought_about_and_told(server, runs, training):
 
     assert told["groups"] == {"default": {"old": BASE, "new": BASE / 2}}
     assert told["principal"] == "kubernetes:kubectl"
-    assert told["reason"] == "too noisy (TrainingRun ml/digits, generation 2)"
+    assert told["reason"] == "too noisy [TrainingRun ml/digits, generation 2]"
     await server.until(lambda: condition(server, "LearningRateApplied").get("reason") == "Applied")
     assert server.status()["acted"]["generation"] == 2
 
@@ -327,3 +327,11 @@ async def test_a_run_that_failed_with_its_daemon_keeps_its_last_decision(
     await server.until(lambda: server.status()["phase"] == "failed")
 
     assert server.status()["lastDecision"]["verb"] == "set"
+
+
+async def test_a_resource_that_nobody_can_read_does_not_hide_the_others(server, runs, controller):
+    await server.until(lambda: server.count("WATCH"))
+    server.put({"metadata": {"name": "broken", "namespace": "ml", "uid": "b"}, "spec": None})
+    server.create("whole")
+
+    await server.until(lambda: "whole" in runs.views)

@@ -53,6 +53,8 @@ def test_one_seed_gives_the_same_bits_twice_and_another_seed_does_not(seeds, tmp
         "step",
         "train_loss",
         "learning_rate.default",
+        "base.default",
+        "factor.loss_spike.default",
         "gradient_norm",
         "validation_loss",
         "validation_accuracy",

@@ -1,5 +1,6 @@
 """What is learned is what is deployed: the environment and the `learned` policy, side by side."""
 
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from rheostat.trainer.building import build
 from rheostat.trainer.loop import Loop
 from rheostat.trainer.peers import Nobody
 from rheostat.trainer.ranks import Alone
+from rheostat_policies.learned.answers import Anchored
+from rheostat_policies.learned.features import ANCHORED
 from rheostat_policies.learned.network import Network
 from rheostat_policies.learned.normaliser import Normaliser
 from rheostat_policies.learned.policy_file import LearnedPolicy
@@ -39,6 +42,16 @@ def a_policy(features: tuple[str, ...], answers: Any, spread: float) -> LearnedP
     )
 
 
+def attach(spec: dict[str, Any], policy: LearnedPolicy, folder: Path, **fields: Any) -> Loop:
+    """Return a run with a policy, ready to be trained."""
+    file = folder / "a.policy"
+    file.write_bytes(policy.to_bytes())
+    attached = {"name": "learned", "args": {"file": str(file)}, **fields}
+    made, violations = parse({**spec, "policies": [attached]})
+    assert made is not None, violations
+    return Loop(build(made, "live"), Nobody(), Alone())
+
+
 @pytest.mark.parametrize(
     "settings",
     [{"mode": "anchored"}, {"mode": "xu2019"}, {"mode": "xu2019", "discrete": False}],
@@ -50,11 +63,7 @@ def test_a_live_run_gets_the_lrs_that_its_policy_was_trained_with(
     spec = {**tiny, "groups": two_groups, "evaluate": {"every": 10}}
     environment = make_environment([{"spec": spec}], **settings)
     policy = a_policy(environment.mode.features, environment.mode.answers, spread=1.0)
-    (tmp_path / "a.policy").write_bytes(policy.to_bytes())
-    attached = {"name": "learned", "args": {"file": str(tmp_path / "a.policy")}}
-    live_spec, violations = parse({**spec, "policies": [attached]})
-    assert live_spec is not None, violations
-    live = Loop(build(live_spec, "live"), Nobody(), Alone())
+    live = attach(spec, policy, tmp_path)
     live.advance(10)
 
     seen, info = environment.reset(options={"seed": 0})
@@ -76,3 +85,56 @@ def test_a_live_run_gets_the_lrs_that_its_policy_was_trained_with(
     measured = live.measurement()
     assert measured is not None
     assert measured[3] == info["validation_loss"]
+
+
+def test_in_shadow_it_shows_what_it_would_do_and_does_nothing(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    live = attach(tiny, a_policy(ANCHORED, Anchored(), spread=1.0), tmp_path, shadow=True)
+
+    live.advance(30)
+
+    (state,) = live.parts.steering.states()
+    assert state.learning_rate == state.base
+    assert state.shadows["learned"] != state.base
+
+
+def test_a_network_that_answers_nan_changes_nothing_and_the_run_ends_well(
+    tiny: dict[str, Any], tmp_path: Path
+) -> None:
+    live = attach(
+        {**tiny, "train": {"steps": 100}}, a_policy(ANCHORED, Anchored(), spread=1.0), tmp_path
+    )
+    (attached,) = live.parts.steering.roster.policies
+    # No file with such weights is read; what happens to them in memory is another matter.
+    attached._decide.__self__.learned.network.layers[-1][1].fill(math.nan)  # type: ignore[attr-defined]
+
+    result = live.run()
+
+    (status,) = live.parts.steering.roster.statuses()
+    (state,) = live.parts.steering.states()
+    assert result.steps == 100
+    assert status.outcomes["failed"] > 0
+    assert "it asked for a factor of nan" in status.failure
+    assert state.learning_rate == state.base
+
+
+@pytest.mark.parametrize("bias", [100.0, -100.0], ids=["up", "down"])
+def test_a_network_at_its_bounds_is_held_by_the_guardrails(
+    tiny: dict[str, Any], tmp_path: Path, bias: float
+) -> None:
+    policy = a_policy(ANCHORED, Anchored(reach=8.0), spread=0.0)
+    policy.network.layers[-1][1].fill(bias)
+    bounds = {"max_ratio_to_base": 2.0, "min_ratio_to_base": 0.5, "max_ratio_per_step": 1.2}
+
+    live = attach({**tiny, "guardrails": bounds}, policy, tmp_path)
+    ratios = []
+    for _ in range(60):
+        live.advance(1)
+        (state,) = live.parts.steering.states()
+        ratios.append(state.learning_rate / state.base)
+
+    assert ratios[:10] == [1.0] * 10
+    assert ratios[10] == pytest.approx(1.2 if bias > 0 else 1 / 1.2)
+    assert ratios[-1] == pytest.approx(2.0 if bias > 0 else 0.5)
+    assert live.parts.steering.interventions

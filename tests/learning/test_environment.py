@@ -282,8 +282,8 @@ def test_an_episode_can_be_settled_by_options(make: Any) -> None:
 def test_mistakes_name_their_field(tiny: dict[str, Any], make: Any, two_groups: Any) -> None:
     with pytest.raises(InvalidSpec, match=r"reach = -1: greater than 0"):
         make(reach=-1)
-    with pytest.raises(InvalidSpec, match=r"features\[0\] = progres: a feature; did you mean"):
-        make(features=["progres"])
+    with pytest.raises(InvalidSpec, match=r"features\[0\] = progress_: a feature; did you mean"):
+        make(features=["progress_"])
     with pytest.raises(InvalidSpec, match=r"reech = 1: unknown key, did you mean reach"):
         make(reech=1)
     with pytest.raises(InvalidSpec, match=r"mode = xu: known: anchored, xu2019"):

@@ -2,8 +2,12 @@
 
 import copy
 import json
+import math
+from pathlib import Path
+from tempfile import NamedTemporaryFile
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +19,7 @@ from rheostat_policies import (
     Greedy,
     GroupInfo,
     Hypergradient,
+    Learned,
     LossSpike,
     NoiseScale,
     Observation,
@@ -23,6 +28,11 @@ from rheostat_policies import (
     Rules,
     RunInfo,
 )
+from rheostat_policies.learned.answers import Anchored
+from rheostat_policies.learned.features import ANCHORED
+from rheostat_policies.learned.network import Network
+from rheostat_policies.learned.normaliser import Normaliser
+from rheostat_policies.learned.policy_file import LearnedPolicy
 
 GROUPS = ("body", "head")
 RUN = RunInfo(
@@ -40,6 +50,25 @@ RULES = [
         "reason": "{validation_accuracy:.2f} at {learning_rate[head]:.1e}",
     },
 ]
+
+
+def a_learned_policy() -> Learned:
+    """A network with one layer, which answers to everything it sees."""
+    weights = np.linspace(-1.0, 1.0, len(ANCHORED), dtype=np.float32).reshape(1, -1)
+    made = LearnedPolicy(
+        every=1,
+        features=ANCHORED,
+        normaliser=Normaliser(mean=[0.0] * len(ANCHORED), deviation=[1.0] * len(ANCHORED)),
+        network=Network([(weights, np.zeros(1, np.float32))], "tanh"),
+        answers=Anchored(),
+        provenance={},
+        configuration={},
+    )
+    with NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(made.to_bytes())
+        return Learned(file=file.name)
+
+
 # Each with short windows, so that a sequence of tens of steps gets somewhere, and its bounds.
 EAGER: dict[str, tuple[Policy, float, float]] = {
     "adalrs": (AdaLRS(window=3, settle=1), 0.1, 10.0),
@@ -50,6 +79,7 @@ EAGER: dict[str, tuple[Policy, float, float]] = {
     "plateau": (Plateau(metric="train_loss", patience=1, factor=0.5, min_lr=1e-4), 1e-2, 1.0),
     "plateau at evaluations": (Plateau(patience=0, cooldown=1, min_lr={"head": 1e-3}), 0.0, 1.0),
     "rules": (Rules(rules=RULES), 0.01, 10.0),
+    "learned": (a_learned_policy(), math.exp(-1.3), math.exp(1.3)),
 }
 NUMBERS = st.one_of(st.floats(-10, 10), st.floats(), st.just(1.0))
 MEASURED = st.fixed_dictionaries(

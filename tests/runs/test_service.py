@@ -3,6 +3,7 @@
 import asyncio
 import struct
 
+import msgspec
 import pytest
 
 from rheostat.errors import (
@@ -21,8 +22,11 @@ from rheostat.runs.messages import (
     Failed,
     Finished,
     Hello,
+    Observed,
     PauseCommand,
     Paused,
+    PolicyAnswer,
+    PolicyVanished,
     Ready,
     Refused,
     ResumeCommand,
@@ -43,7 +47,18 @@ from rheostat.runs.service import RunService
 from rheostat.runs.starting import LOG_FILE
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
-from rheostat.steering.records import Change, Decision, GroupChange, Verb
+from rheostat.steering.records import (
+    Change,
+    Components,
+    Decision,
+    GroupChange,
+    GroupState,
+    PolicyEdit,
+    RemoteTerms,
+    ScheduleEdit,
+    Verb,
+)
+from rheostat_policies import Observation
 
 SPEC = "{name: digits, train: {steps: 100}}"
 HALVE = Change(verb=Verb.SCALE, value=0.5, request_id="halve")
@@ -680,3 +695,148 @@ async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):
 
     with pytest.raises(InvalidRequest, match="at_step = 1000000: a step of the run"):
         await service.change_learning_rate("digits", never)
+
+
+# --- policies elsewhere ------------------------------------------------------------------------
+
+FAR = Change(verb=Verb.ATTACH, policy=PolicyEdit(policy="far", remote=RemoteTerms()))
+
+
+async def attach(trainer):
+    """Answer an attachment as the trainer does, and return what it was told."""
+    command = await trainer.hear(ChangeCommand)
+    made = msgspec.structs.replace(
+        decision(1, request_id=command.change.request_id),
+        verb="attach",
+        value=None,
+        policy=command.change.policy,
+    )
+    await trainer.say(
+        Decided(decisions=(made,)), Applied(command_id=command.command_id, decision=made)
+    )
+    return command.change
+
+
+async def test_whoever_connects_is_a_policy_until_it_leaves(service, trainer):
+    answering = asyncio.create_task(attach(trainer))
+    async with service.connect_policy("digits", FAR) as session:
+        attached = await answering
+        await trainer.say(
+            Observed(policy="far", observation=Observation(step=3, steps=100, train_loss=1.0)),
+            Observed(policy="near", observation=Observation(step=3, steps=100, train_loss=1.0)),
+        )
+        seen = await anext(session.observations())
+        session.answer(3, {"default": 0.5}, 20, "so")
+        answered = await trainer.hear(PolicyAnswer)
+
+    gone = await trainer.hear(PolicyVanished)
+    assert attached.policy == FAR.policy
+    assert seen == Observation(step=3, steps=100, train_loss=1.0)
+    assert answered == PolicyAnswer(
+        policy="far", step=3, factor={"default": 0.5}, ramp_steps=20, reason="so"
+    )
+    assert gone == PolicyVanished(policy="far")
+
+
+async def test_a_name_is_for_one_connection_at_a_time(service, trainer):
+    answering = asyncio.create_task(attach(trainer))
+    async with service.connect_policy("digits", FAR):
+        await answering
+        with pytest.raises(FailedPrecondition, match="far is connected to run digits already"):
+            async with service.connect_policy("digits", FAR):
+                pass
+
+    assert await trainer.hear(PolicyVanished) == PolicyVanished(policy="far")
+
+
+async def test_a_policy_that_the_trainer_refuses_is_not_connected(service, trainer):
+    connecting = asyncio.create_task(service.connect_policy("digits", FAR).__aenter__())
+    command = await trainer.hear(ChangeCommand)
+    text = "a policy far is attached already; detach it first, or choose another"
+    await trainer.say(
+        Refused(command_id=command.command_id, kind="FailedPrecondition", message=text)
+    )
+
+    with pytest.raises(FailedPrecondition, match=text):
+        await connecting
+    assert await trainer.hear(PolicyVanished) == PolicyVanished(policy="far")
+
+
+async def test_whoever_gives_up_connecting_has_vanished_right_after_it_is_attached(
+    service, trainer
+):
+    connecting = asyncio.create_task(service.connect_policy("digits", FAR).__aenter__())
+    await trainer.hear(ChangeCommand)
+
+    connecting.cancel()
+    await asyncio.wait([connecting])
+
+    assert await trainer.hear(PolicyVanished) == PolicyVanished(policy="far")
+
+
+async def test_the_end_of_the_run_ends_the_connection(service, trainer):
+    answering = asyncio.create_task(attach(trainer))
+    async with service.connect_policy("digits", FAR) as session:
+        await answering
+        await trainer.finish()
+
+        assert await everything(session.observations()) == []
+
+
+# --- edits and explanations --------------------------------------------------------------------
+
+
+async def test_a_horizon_is_the_number_of_steps_that_the_run_is_said_to_have(service, trainer):
+    wish = Change(verb=Verb.HORIZON, edit=ScheduleEdit(steps=250))
+    changing = asyncio.create_task(service.change_learning_rate("digits", wish))
+    command = await trainer.hear(ChangeCommand)
+    made = msgspec.structs.replace(
+        decision(1, request_id=command.change.request_id),
+        verb="horizon",
+        value=None,
+        edit=wish.edit,
+    )
+    await trainer.say(
+        Decided(decisions=(made,)), Applied(command_id=command.command_id, decision=made)
+    )
+    await changing
+
+    assert (await service.get_run("digits")).steps == 250
+    with pytest.raises(InvalidRequest, match="at_step = 250: a step of the run, which has 250"):
+        await service.change_learning_rate(
+            "digits", Change(verb=Verb.SCALE, value=0.5, at_step=250)
+        )
+
+
+async def test_a_finished_step_is_explained_though_its_rows_are_not_saved_yet(service, trainer):
+    group = GroupState(name="default", learning_rate=9.0, base=9.0, factors={}, operator=0.5)
+    told = Components(revision=1, in_force=(1,), groups=(group,))
+    batch = msgspec.structs.replace(
+        rows(0, 4),
+        base={"default": struct.pack("<4d", 0.0, 2.0, 4.0, 6.0)},
+        components={
+            0: msgspec.json.encode(msgspec.structs.replace(told, in_force=())).decode(),
+            2: msgspec.json.encode(told).decode(),
+        },
+    )
+    await trainer.say(Decided(decisions=(decision(1),)), telemetry(4, batch, revision=1))
+    async for event in service.watch_run("digits"):
+        if event.snapshot is not None and event.snapshot.step == 4:
+            break
+
+    before, after = [await service.explain("digits", step) for step in (1, 3)]
+
+    assert (before.step, before.decisions) == (1, ())
+    assert [one.revision for one in after.decisions] == [1]
+    assert [(one.learning_rate, one.base) for one in after.groups] == [(3.0, 6.0)]
+
+
+@pytest.mark.parametrize("step", [-1, 4, 10**9])
+async def test_a_step_that_is_not_finished_is_not_explained(service, trainer, step):
+    await trainer.say(telemetry(4, rows(0, 4)))
+    async for event in service.watch_run("digits"):
+        if event.snapshot is not None and event.snapshot.step == 4:
+            break
+
+    with pytest.raises(InvalidRequest, match=f"step = {step}: a finished step of the run"):
+        await service.explain("digits", step)

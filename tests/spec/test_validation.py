@@ -259,3 +259,22 @@ def test_a_malformed_field_hides_no_other_mistake_of_its_section():
         "policies[0].shadow",
         "policies[0].args.patience",
     }
+
+
+def test_a_groups_bounds_are_the_common_ones_after_a_spec_was_written_down_too():
+    spec = Spec.model_validate(
+        {
+            "train": {"steps": 5},
+            "guardrails": {
+                "max_lr": 1.0,
+                "cool_down_steps": 4,
+                "min_lr": 1e-6,
+                "groups": {"head": {"min_lr": 0.0}},
+            },
+        }
+    )
+    again = Spec.model_validate_json(spec.model_dump_json())
+
+    head = again.guardrails.of("head")
+    assert (head.max_lr, head.cool_down_steps, head.min_lr) == (1.0, 4, 0.0)
+    assert again.guardrails.of("body").min_lr == 1e-6

@@ -159,6 +159,17 @@ def test_a_policy_that_fails_keeps_its_state_and_factor(make_rig: Any, nonsense:
     assert policy.record.last_failure
 
 
+def test_factors_come_by_name_whoever_was_first(make_rig: Any) -> None:
+    answers = {1: Action(factor=0.7), 2: Action(factor=0.1), 3: Action(factor=1.3)}
+    one, other = (
+        make_rig({"all": lambda step: 0.1}, {name: Scripted(answers) for name in names})
+        for names in ("abc", "cab")
+    )
+
+    assert one.lrs(range(9)) == other.lrs(range(9))
+    assert [*other.steering.states()[0].factors] == ["a", "b", "c"]
+
+
 def test_changes_at_one_boundary_are_ordered_and_written_once(make_rig: Any) -> None:
     rig = make_rig({"all": lambda step: 0.1})
     rig.run_to(4)

@@ -129,6 +129,7 @@ def test_a_schedule_that_says_nan_keeps_the_last_lr(make_rig: Any) -> None:
 
     assert rig.lrs(range(8)) == [0.1] * 8
     assert rig.decisions[0].guardrails == ("finite",)
+    assert [one.groups[0].base for one in rig.decisions] == [0.0, 0.1], "no record can hold NaN"
 
 
 def test_bounds_relative_to_the_schedule_follow_it(make_rig: Any) -> None:

@@ -217,6 +217,18 @@ def test_set_where_the_schedule_gives_zero_is_refused_with_the_mend(make_rig: An
     assert rig.steering.learning_rates == [0.1, 0.0], "all groups or none"
 
 
+def test_a_scale_beyond_all_numbers_is_refused_with_the_mend(make_rig: Any) -> None:
+    rig = make_rig({"all": lambda step: 0.1})
+    rig.run_to(0)
+    rig.ask(Verb.SCALE, 1e200)
+
+    refused = rig.ask(Verb.SCALE, 1e200)
+
+    assert isinstance(refused, FailedPrecondition)
+    assert "is scaled by 1e+200 already" in str(refused)
+    assert "release it first" in str(refused)
+
+
 def test_a_group_scaled_to_zero_comes_back_by_release(make_rig: Any) -> None:
     rig = make_rig({"all": lambda step: 0.1})
     rig.run_to(0)

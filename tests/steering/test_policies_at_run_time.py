@@ -446,7 +446,7 @@ def test_a_policy_that_hangs_is_interrupted_and_counted(make_rig: Any) -> None:
     @contextmanager
     def alarm() -> Iterator[None]:
         yield
-        raise PolicyHangs("it did not decide within 5 s and was interrupted")
+        raise PolicyHangs("it did not return within 5 s and was interrupted")
 
     rig = a_run(make_rig)
     hanging = AttachedPolicy(NAME, Scripted(), rig.run, interrupt=alarm)
@@ -456,7 +456,7 @@ def test_a_policy_that_hangs_is_interrupted_and_counted(make_rig: Any) -> None:
 
     assert rig.run_to(3) == [PEAK]
     assert status(rig).outcomes["failed"] == 3
-    assert "PolicyHangs: it did not decide within 5 s" in status(rig).failure
+    assert "PolicyHangs: it did not return within 5 s" in status(rig).failure
 
 
 class Unprintable(Exception):

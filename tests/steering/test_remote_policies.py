@@ -200,6 +200,16 @@ def test_garbage_changes_nothing_and_benches_whoever_sends_nothing_else(
     assert answer(rig, 20, Action(factor=0.25)) == PEAK * 0.25
 
 
+def test_who_is_benched_is_not_heard_of_what_it_was_told_before(make_rig: Any) -> None:
+    rig = a_run(make_rig)
+    rig.begin(20)
+    for step in range(BENCH_AFTER):
+        answer(rig, step, Action(factor=-1.0))
+
+    assert answer(rig, 19) == PEAK
+    assert outcomes(rig) == {"failed": BENCH_AFTER, "late": 1}
+
+
 def test_a_remote_policy_in_shadow_changes_no_lr(make_rig: Any) -> None:
     rig = a_run(make_rig, shadow=True)
     rig.begin(3)

@@ -84,8 +84,8 @@ class Daemon:
         self._connection.close()
 
     def close(self) -> None:
-        self.link.close()
         self._connection.close()
+        self.link.close()
         self._listening.close()
 
 

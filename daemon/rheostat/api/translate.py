@@ -72,7 +72,8 @@ def _plain(message: Message) -> dict[str, Any]:
 
 def _get(field: Field, value: Any) -> Any:
     if _is_map(field):
-        return dict(value)
+        # A map comes in no order, and the product of factors depends on it in its last bit.
+        return dict(sorted(value.items()))
     if field.is_repeated:
         return list(value) if field.message_type is None else [_plain(item) for item in value]
     if field.message_type is not None:

@@ -1,7 +1,7 @@
-"""The verbs of `lr` that change something: `set`, `scale`, `ramp`, `hold`, `release`."""
+"""Verbs that change a run, and those of them that change its LRs outright."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Annotated, Any
 
 import msgspec
@@ -9,11 +9,11 @@ import typer
 
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import guardrail_sentence, number
+from rheostat.cli.phrases import guardrail_sentence, has_moved, number
 from rheostat.cli.shapes import change_result
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.runs.records import ChangeResult
-from rheostat.steering.records import Change, Verb
+from rheostat.steering.records import POLICY_VERBS, Change, Verb
 
 app = typer.Typer()
 
@@ -85,10 +85,11 @@ def _print_result(run: str, result: ChangeResult) -> None:
         tell(f"Would act from step {decision.applied_step} on; nothing was changed.")
     else:
         tell(f"Acts from step {decision.applied_step} on, as revision {decision.revision}.")
-    table = make_table("group", "old", "new", numbers=("old", "new"))
-    for group in decision.groups:
-        table.add_row(group.name, number(group.old, 6), number(group.new, 6))
-    OUT.print(table)
+    if decision.verb not in POLICY_VERBS or has_moved(decision.groups):
+        table = make_table("group", "old", "new", numbers=("old", "new"))
+        for group in decision.groups:
+            table.add_row(group.name, number(group.old, 6), number(group.new, 6))
+        OUT.print(table)
     for rule in decision.guardrails:
         tell(guardrail_sentence(rule))
     for group in decision.groups:
@@ -97,25 +98,41 @@ def _print_result(run: str, result: ChangeResult) -> None:
             tell(f"Group {group.name} is held at {held}; this acts once it is released.")
 
 
-def verb(make_change: Callable[..., Change]) -> Callable[..., Change]:
-    """Add a verb to `lr`: a run, the function's own parameters, and what all changes share."""
+def verb_of(
+    noun: typer.Typer, *, without: Collection[str] = ()
+) -> Callable[[Callable[..., Change]], Callable[..., Change]]:
+    """Return what adds a verb to a noun: a run, a function's own parameters, the shared options.
 
-    def command(run: str, **given: Any) -> None:
-        change = make_change(**{name: given.pop(name) for name in own})
-        submit(run, change, **given)
+    Args:
+        noun: what the verb belongs to.
+        without: names of the shared options that make no sense for it.
+    """
 
-    own = inspect.signature(make_change).parameters
-    _, _, *shared = inspect.signature(submit).parameters.values()
-    name = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY, annotation=RunName)
-    keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.values()]
-    signature = inspect.Signature([name, *keywords, *shared])
-    command.__signature__ = signature  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in signature.parameters.values()}
-    command.__doc__ = make_change.__doc__
-    # So that `-1` and `-inf` are values, for the daemon to refuse with its reasons.
-    settings = {"ignore_unknown_options": True}
-    app.command(make_change.__name__.rstrip("_"), context_settings=settings)(command)
-    return make_change
+    def add(make_change: Callable[..., Change]) -> Callable[..., Change]:
+        def command(run: str, **given: Any) -> None:
+            change = make_change(**{name: given.pop(name) for name in own})
+            submit(run, change, **given)
+
+        own = inspect.signature(make_change).parameters
+        _, _, *shared = inspect.signature(submit).parameters.values()
+        name = inspect.Parameter("run", inspect.Parameter.KEYWORD_ONLY, annotation=RunName)
+        keywords = [each.replace(kind=inspect.Parameter.KEYWORD_ONLY) for each in own.values()]
+        options = [each for each in shared if each.name not in without]
+        signature = inspect.Signature([name, *keywords, *options])
+        command.__signature__ = signature  # type: ignore[attr-defined]
+        command.__annotations__ = {
+            each.name: each.annotation for each in signature.parameters.values()
+        }
+        command.__doc__ = make_change.__doc__
+        # So that `-1` and `-inf` are values, for the daemon to refuse with its reasons.
+        settings = {"ignore_unknown_options": True}
+        noun.command(make_change.__name__.rstrip("_"), context_settings=settings)(command)
+        return make_change
+
+    return add
+
+
+verb = verb_of(app)
 
 
 @verb

@@ -1,6 +1,7 @@
 """Step rows into CSV or Parquet, bit for bit."""
 
 import csv
+import math
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -138,8 +139,13 @@ def _batch_rows(batch: StepRows) -> Iterator[Row]:
             for state in changed[step].values():
                 parts |= {**_multipliers(state), f"hold.{state.name}": state.hold}
         row: Row = {"step": step, "gradient_norm": batch.gradient_norm.get(step)}
-        row |= {name: values[index] for name, values in columns.items()}
+        # A momentum that no schedule moves at this step is NaN, and here empty.
+        row |= {name: _told(values[index]) for name, values in columns.items()}
         yield row | parts
+
+
+def _told(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _step(row: Row) -> int:

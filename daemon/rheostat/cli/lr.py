@@ -1,15 +1,29 @@
 """The noun `lr`: what the learning rates are, why, and how they came to be."""
 
+from collections.abc import Iterable
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from rheostat.cli.bases import Base, bases_of
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import decision_line, equation, moves, number, what, who
+from rheostat.cli.phrases import (
+    binding_sentence,
+    decision_line,
+    equation,
+    has_moved,
+    moves,
+    number,
+    what,
+    who,
+)
+from rheostat.cli.recording import as_yaml, recorded_fragment
 from rheostat.cli.shapes import decision_record, learning_rate_explanation, learning_rate_state
 from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
+from rheostat.errors import RheostatError
 from rheostat.runs import audit
 
 app = typer.Typer(help="Look at and change the learning rates of a run.", no_args_is_help=True)
@@ -43,17 +57,31 @@ def show(
 
 @app.command()
 def explain(
-    run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
+    run: RunName,
+    step: Annotated[
+        int | None, typer.Option(help="A finished step; the one that runs next by default.")
+    ] = None,
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
 ) -> None:
-    """Explain each learning rate as a product, with the decisions still in force."""
+    """Explain each learning rate as a product, with the decisions in force."""
     with connect(address, state_dir) as client:
-        explanation = client.explain(run)
+        explanation = client.explain(run, step)
+        bases = list(bases_of(client.get_run(run), explanation.decisions))
     if as_json:
-        print_json(learning_rate_explanation(explanation))
+        print_json(learning_rate_explanation(explanation, bases))
         return
     tell(f"{explanation.run} at step {explanation.step}:")
     for group in explanation.groups:
         tell(f"  {equation(group)}")
+        for rule in group.guardrails:
+            tell(f"    {binding_sentence(rule)}")
+        for policy, lr in group.shadows.items():
+            tell(f"    {policy}, in shadow, would give {number(lr, 6)}.")
+    tell("Base:")
+    for sentence, groups in _together(bases).items():
+        tell(f"  {', '.join(groups)}: {sentence}")
     if not explanation.decisions:
         tell("Nobody's change is in force: this is the schedule alone.")
         return
@@ -62,22 +90,47 @@ def explain(
         tell(f"  revision {decision.revision}, {decision_line(decision)}")
 
 
+def _together(bases: Iterable[Base]) -> dict[str, list[str]]:
+    """Return the groups by what is said of their schedules, which mostly have the same."""
+    said: dict[str, list[str]] = {}
+    for base in bases:
+        said.setdefault(base.sentence, []).append(base.group)
+    return said
+
+
 @app.command()
 def history(
     run: RunName,
     verify: Annotated[
         bool, typer.Option("--verify", help="Check that no record is missing or was altered.")
     ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Write all that was done as sections of a spec (YAML), with which a new run has "
+            "the same learning rates at every step; - is standard output.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     address: Address = None,
     state_dir: StateDir = None,
 ) -> None:
     """List every decision: who changed the learning rate, when and why."""
     with connect(address, state_dir) as client:
+        # The steps first: whatever acted on them is in the history by then.
+        batches = list(client.export_run(run)) if export is not None else []
         records = list(client.list_decisions(run))
+        view = client.get_run(run)
     if verify:
         audit.verify(records)
         say(f"The chain of {len(records)} records is whole.")
+    if export is not None:
+        fragment = recorded_fragment(view, batches, [record.decision for record in records])
+        steps = sum(batch.count for batch in batches)
+        _write(export, as_yaml(fragment, run=run, steps=steps))
+        return
     if as_json:
         print_json([decision_record(record) for record in records])
         return
@@ -90,7 +143,7 @@ def history(
             str(decision.applied_step),
             who(decision),
             what(decision),
-            moves(decision.groups),
+            moves(decision.groups) if has_moved(decision.groups) else "-",
             decision.reason or "-",
             datetime.fromtimestamp(decision.time).strftime("%Y-%m-%d %H:%M:%S"),
         )
@@ -98,3 +151,16 @@ def history(
         OUT.print(table)
     else:
         tell(f"Nobody has changed the learning rate of {run}.")
+
+
+def _write(file: Path, text: str) -> None:
+    if str(file) == "-":
+        typer.echo(text, nl=False)
+        return
+    try:
+        file.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise RheostatError(f"{file} cannot be written: {error.strerror or error}") from error
+    say(
+        f"The record is in {file}. Put its sections in place of the spec's, for the same run again."
+    )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rheostat.cli import changes, lr, plan, run, runs, serve, specs, token
+from rheostat.cli import changes, learn, lr, plan, policy, run, runs, schedule, serve, specs, token
 from rheostat.cli.clusters import AllNamespaces, KubeContext, Namespace, Pod, ask
 from rheostat.cli.credentials import Ca, Cert, Insecure, Key, ServerName, TokenFile, remember
 from rheostat.cli.failures import Verbs
@@ -74,6 +74,9 @@ app.command("token")(token.token)
 app.add_typer(runs.app, name="runs")
 lr.app.add_typer(changes.app)
 app.add_typer(lr.app, name="lr")
+app.add_typer(learn.app, name="learn")
+app.add_typer(schedule.app, name="schedule")
+app.add_typer(policy.app, name="policy")
 
 
 def main() -> None:

@@ -1,6 +1,8 @@
 """Numbers, decisions and guardrails in the words of the terminal."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import shorten
 
 from rheostat.steering.guardrails import (
     FINITE,
@@ -9,10 +11,19 @@ from rheostat.steering.guardrails import (
     MIN_LR,
     MIN_RATIO_TO_BASE,
 )
-from rheostat.steering.records import Decision, GroupChange, GroupState
+from rheostat.steering.records import (
+    Decision,
+    GroupChange,
+    GroupState,
+    PolicyEdit,
+    PolicyStatus,
+    ScheduleEdit,
+    Verb,
+)
 from rheostat.steering.rules import MaxDrift, MaxRatioPerStep, MaxRatioPerWindow
 
 _SHOWN_GROUPS = 3
+_SHOWN_CHARACTERS = 60
 _GUARDRAILS = {
     FINITE: "what was asked for is not a finite number, so the LR stays as it was",
     MIN_LR: "guardrails.min_lr is the smallest LR the spec allows",
@@ -65,15 +76,83 @@ def compact_rates(groups: Sequence[GroupState]) -> str:
     return f"{number(min(rates.values()))} to {number(max(rates.values()))}" if rates else "-"
 
 
+def compact_factors(factors: Mapping[str, float]) -> str:
+    """Return a policy's factors, as one number where all groups have the same."""
+    shown = {name: number(factor) for name, factor in factors.items()}
+    if len(set(shown.values())) == 1:
+        return next(iter(shown.values()))
+    return ", ".join(f"{name} {factor}" for name, factor in shown.items()) or "-"
+
+
+def policy_states(policy: PolicyStatus) -> Iterator[str]:
+    """Yield what a policy is: active, or what keeps it from being so."""
+    is_gone = policy.connected is False
+    if not (policy.shadow or policy.benched or is_gone):
+        yield "active"
+    if policy.shadow:
+        yield "shadow"
+    if policy.benched:
+        yield "benched"
+    if is_gone:
+        yield "vanished"
+
+
 def who(decision: Decision) -> str:
     """Return the person behind a decision, else its source."""
     return decision.principal or decision.source
 
 
 def what(decision: Decision) -> str:
-    """Return the verb and its number, e.g. `scale 0.5`."""
-    value = "" if decision.value is None else number(decision.value, 6)
-    return f"{decision.verb} {value}".strip()
+    """Return what was done, e.g. `scale 0.5` or `swap to rex`."""
+    if decision.edit is not None:
+        return _edit(decision.verb, decision.edit)
+    if decision.policy is not None:
+        return _policy_edit(decision.verb, decision.policy)
+    if decision.value is None:
+        return _BEFALLEN.get(decision.verb, decision.verb)
+    verb = decision.verb or "factor"
+    return f"{_BEFALLEN.get(verb, verb)} {number(decision.value, 6)}"
+
+
+_BEFALLEN = {"bench": "is benched", "vanish": "has vanished", "relax": "relaxes to"}
+
+
+def _edit(verb: str, edit: ScheduleEdit) -> str:
+    over = "" if edit.steps is None else f" over {edit.steps:,} steps"
+    match verb:
+        case Verb.SWAP:
+            return f"swap to {edit.schedule}{_in_brackets(edit.args)}{_unscaled(edit)}"
+        case Verb.HORIZON:
+            return f"horizon {edit.steps:,} steps{_unscaled(edit)}"
+        case Verb.COOLDOWN:
+            return f"cooldown{over} to {number(edit.ratio or 0.0)} of it, {edit.shape or '1-sqrt'}"
+        case _:
+            return f"rewarm{over} from {number(edit.ratio or 0.0)} of it"
+
+
+def _unscaled(edit: ScheduleEdit) -> str:
+    return "" if edit.rescale else ", not rescaled"
+
+
+def _policy_edit(verb: str, edit: PolicyEdit) -> str:
+    words = f"{verb} {edit.policy}{_in_brackets(edit.args)}"
+    if edit.remote is not None:
+        words += f", remote, {edit.remote.mode}"
+    if edit.shadow:
+        words += ", in shadow"
+    return words + (f" over {edit.ramp_steps:,} steps" if edit.ramp_steps > 1 else "")
+
+
+def _in_brackets(args: str) -> str:
+    """Return a plug-in's arguments, e.g. ` (patience 3, factor 0.5)`; the first of many."""
+    given = json.loads(args or "{}")
+    said = ", ".join(f"{name} {json.dumps(value)}" for name, value in given.items())
+    return f" ({shorten(said, _SHOWN_CHARACTERS, placeholder=' …')})" if given else ""
+
+
+def has_moved(groups: Sequence[GroupChange]) -> bool:
+    """Whether a decision changed any LR at once."""
+    return any(group.old != group.new for group in groups)
 
 
 def moves(groups: Sequence[GroupChange]) -> str:
@@ -85,8 +164,9 @@ def moves(groups: Sequence[GroupChange]) -> str:
 
 def decision_line(decision: Decision) -> str:
     """Return a decision as one line: when, who, what, from where to where, and why."""
-    asker = f"{who(decision)} {what(decision)}".strip()
-    line = f"step {decision.applied_step}: {asker}: {moves(decision.groups)}"
+    line = f"step {decision.applied_step}: {who(decision)} {what(decision)}".strip()
+    if has_moved(decision.groups):
+        line += f": {moves(decision.groups)}"
     if decision.guardrails:
         line += f" [bent by {', '.join(decision.guardrails)}]"
     return f"{line} ({decision.reason})" if decision.reason else line
@@ -94,8 +174,16 @@ def decision_line(decision: Decision) -> str:
 
 def guardrail_sentence(rule: str) -> str:
     """Say which guardrail bent a change, and why there is one."""
-    reason = _GUARDRAILS.get(rule)
-    return f"Guardrail {rule} bent the result" + (f": {reason}." if reason else ".")
+    return f"Guardrail {rule} bent the result{_why(rule)}."
+
+
+def binding_sentence(rule: str) -> str:
+    """Say which guardrail bends an LR, and why there is one."""
+    return f"Guardrail {rule} bends it{_why(rule)}."
+
+
+def _why(rule: str) -> str:
+    return f": {_GUARDRAILS[rule]}" if rule in _GUARDRAILS else ""
 
 
 def equation(group: GroupState) -> str:

@@ -43,15 +43,16 @@ def plan(
 
     if plot is not None:
         check_plot_suffix(plot)
-    planned = planning.plan(check_all(read_spec(spec, overrides)))
+    checked = check_all(read_spec(spec, overrides))
+    planned = planning.plan(checked)
     steps = _spread(planned.steps) if at is None else _slice(at, planned.steps)
     if plot is not None:
         draw(planned, plot)
         say(f"The curve is in {plot}.")
     if as_json:
-        print_json(_shape(planned, steps))
+        print_json({**_shape(planned, steps), "schedule": checked.schedule.name})
     else:
-        _print_plan(planned, steps)
+        _print_plan(planned, checked.schedule.name, steps)
 
 
 def _spread(steps: int) -> list[int]:
@@ -114,12 +115,12 @@ def _rule_value(value: Any) -> str:
     return number(value)
 
 
-def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
+def _print_plan(planned: "Plan", schedule: str, steps: Sequence[int]) -> None:
     epochs = planned.steps / planned.steps_per_epoch
     tell(f"{planned.data}, {planned.optimizer} on {planned.device}")
     tell(f"{planned.steps} steps, {epochs:.4g} epochs of {planned.steps_per_epoch} steps")
     tell("")
-    _print_groups(planned.groups)
+    _print_groups(planned.groups, schedule)
     _print_guardrails(planned.guardrails)
     tell("")
     _print_rates(planned, steps)
@@ -127,9 +128,11 @@ def _print_plan(planned: "Plan", steps: Sequence[int]) -> None:
         say(f"warning: {warning}")
 
 
-def _print_groups(groups: Sequence[GroupDescription]) -> None:
+def _print_groups(groups: Sequence[GroupDescription], schedule: str) -> None:
+    """Print a row per group; where one has no schedule of its own, it has the run's."""
     numbers = ("tensors", "parameters")
-    table = make_table("group", *numbers, "own lr", "lr_scale", "own optimizer", numbers=numbers)
+    columns = ("group", *numbers, "own lr", "lr_scale", "schedule", "own optimizer")
+    table = make_table(*columns, numbers=numbers)
     for group in groups:
         said = [group.optimizer] if group.optimizer else []
         table.add_row(
@@ -138,6 +141,7 @@ def _print_groups(groups: Sequence[GroupDescription]) -> None:
             f"{group.parameters:,}",
             "" if group.lr is None else number(group.lr),
             number(group.lr_scale),
+            group.schedule or schedule,
             ", ".join([*said, *(f"{name} {value}" for name, value in group.args.items())]),
         )
     OUT.print(table)

@@ -1,10 +1,12 @@
 """The JSON that scripts rely on: fields may be added, never renamed."""
 
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
 
+from rheostat.cli.bases import Base
 from rheostat.runs.records import (
     ChangeResult,
     Explanation,
@@ -80,10 +82,19 @@ def learning_rate_state(explanation: Explanation) -> dict[str, Any]:
     }
 
 
-def learning_rate_explanation(explanation: Explanation) -> dict[str, Any]:
-    """`lr explain --json`: the state, and the decisions that still act on it."""
+def learning_rate_explanation(explanation: Explanation, bases: Iterable[Base]) -> dict[str, Any]:
+    """`lr explain --json`: the state, the schedules, and the decisions that act on it."""
     return {
         **learning_rate_state(explanation),
+        "schedules": {
+            base.group: {
+                "name": base.schedule,
+                "since_step": base.since_step,
+                "revision": base.revision,
+                "by": base.by,
+            }
+            for base in bases
+        },
         "decisions": [decision_fields(decision) for decision in explanation.decisions],
     }
 
@@ -113,6 +124,8 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "principal": decision.principal,
         "verb": decision.verb,
         "value": decision.value,
+        "edit": msgspec.to_builtins(decision.edit),
+        "policy": msgspec.to_builtins(decision.policy),
         "reason": decision.reason,
         "request_id": decision.request_id,
         "time": decision.time,

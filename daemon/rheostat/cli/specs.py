@@ -41,11 +41,18 @@ def read_spec(
     document = override(read_file(path), overrides or ())
     if name is not None:
         document["name"] = name
-    data = document.get("data")
-    if isinstance(data, dict) and isinstance(data.get("root"), str):
-        # The daemon may live in another folder than the person who wrote a relative path.
-        data["root"] = str(Path(data["root"]).expanduser().absolute())
+    # The daemon may live in another folder than the person who wrote a relative path.
+    _make_absolute(document.get("data"), "root")
+    policies = document.get("policies")
+    for policy in policies if isinstance(policies, list) else []:
+        if isinstance(policy, dict) and policy.get("name") == "learned":
+            _make_absolute(policy.get("args"), "file")
     return document
+
+
+def _make_absolute(section: Any, key: str) -> None:
+    if isinstance(section, dict) and isinstance(section.get(key), str):
+        section[key] = str(Path(section[key]).expanduser().absolute())
 
 
 def check(document: dict[str, Any]) -> Spec:

@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from functools import lru_cache
 from http import HTTPStatus
 from typing import Any
 
@@ -16,10 +15,11 @@ import msgspec
 import structlog
 
 from rheostat.cluster.calling import ApiServer, CallFailed
+from rheostat.cluster.comparing import asks_for_another
 from rheostat.cluster.declaration import Declaration
 from rheostat.cluster.events import Notice, notice_of_phase, notices_of
 from rheostat.cluster.findings import ACCEPTED, LEARNING_RATE_APPLIED, Findings, Refusal
-from rheostat.cluster.names import FINALIZER
+from rheostat.cluster.holding import claim, guard, let_go
 from rheostat.cluster.reconciling import (
     Action,
     Claim,
@@ -47,8 +47,6 @@ from rheostat.errors import (
 )
 from rheostat.runs.records import RunView, WatchEvent
 from rheostat.runs.service import RunService
-from rheostat.spec.models import Spec
-from rheostat.spec.validation import load
 
 RETRY_SECONDS = 10.0
 """Time before something is tried again that the run or the disk could not do."""
@@ -95,11 +93,10 @@ class Caretaker:
 
     async def dismiss(self) -> None:
         """End; the run goes on."""
-        for task in (self._tender, self._follower, self._carrier):
-            if task is not None:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+        tasks = [one for one in (self._tender, self._follower, self._carrier) if one is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def conclude(self) -> None:
         """End, and report for the last time how the run stands."""
@@ -177,7 +174,7 @@ class Caretaker:
             story=self._story,
             acted=self._acted,
             refusals=refusals,
-            is_changed=run is not None and _is_changed(resource, run, self._daemon),
+            is_changed=run is not None and asks_for_another(resource, run, self._daemon),
             is_steering=self._carrier is not None and not self._carrier.done(),
             now=self._clock(),
         )
@@ -186,8 +183,11 @@ class Caretaker:
 
     async def _follow(self, run: str) -> None:
         # From the first decision on: what is drift follows from the whole history.
-        async for event in self._service.watch_run(run, after_revision=0):
-            self._hear(event)
+        try:
+            async for event in self._service.watch_run(run, after_revision=0):
+                self._hear(event)
+        except Exception as error:  # its store is closed when the daemon ends
+            log.warning("cluster.lost_sight", run=run, why=str(error))
 
     def _hear(self, event: WatchEvent) -> None:
         if event.decision is not None:
@@ -213,11 +213,13 @@ class Caretaker:
     async def _do(self, action: Action) -> None:
         match action:
             case Claim():
-                await self._claim()
+                self.see(await claim(self._api, self._resource, self._daemon))
             case Guard():
-                await self._keep_finalizers(*self._resource.finalizers, FINALIZER)
+                self.see(await guard(self._api, self._resource))
             case LetGo():
-                await self._let_go()
+                with suppress(CallFailed):
+                    await self._reporter.tell_events(self._resource)
+                self.see(await let_go(self._api, self._resource))
             case Create():
                 await self._create()
             case Stop(run):
@@ -231,24 +233,6 @@ class Caretaker:
             case Note(declared):
                 noted = {"generation": self._resource.generation, "suspend": declared.suspend}
                 self._acted = self._acted.model_copy(update=noted)
-
-    async def _claim(self) -> None:
-        patch = {"metadata": self._at_this_version(), "status": {"daemon": self._daemon}}
-        self.see(TrainingRun.read(await self._api.patch_status(self._resource.name, patch)))
-
-    async def _let_go(self) -> None:
-        with suppress(CallFailed):
-            await self._reporter.tell_events(self._resource)
-        others = (name for name in self._resource.finalizers if name != FINALIZER)
-        await self._keep_finalizers(*others)
-
-    async def _keep_finalizers(self, *names: str) -> None:
-        patch = {"metadata": {**self._at_this_version(), "finalizers": names}}
-        self.see(TrainingRun.read(await self._api.patch_run(self._resource.name, patch)))
-
-    def _at_this_version(self) -> dict[str, str]:
-        """Return what makes a patch fail if somebody else was quicker."""
-        return {"resourceVersion": self._resource.resource_version}
 
     async def _create(self) -> None:
         resource = self._resource
@@ -309,21 +293,3 @@ class Caretaker:
         )
         self._reporter.note(Notice(reason=reason, kind="Warning", message=message), now)
         log.warning("cluster.refused", resource=resource.name, reason=reason, why=message)
-
-
-def _is_changed(resource: TrainingRun, run: RunView, daemon: str) -> bool:
-    """Whether the resource asks for another run, or for another place, than it got."""
-    declared = resource.declaration.daemon if resource.declaration else None
-    if declared not in (None, daemon):
-        return True
-    wanted = _spec_of(json.dumps(resource.run))
-    return wanted is None or wanted != _spec_of(run.spec)
-
-
-@lru_cache(maxsize=1024)
-def _spec_of(text: str) -> Spec | None:
-    """Return the spec of a text that is asked for again and again; None if it is invalid."""
-    try:
-        return load(text)
-    except InvalidSpec:
-        return None

@@ -83,7 +83,12 @@ class Controller:
                 await self._forget(resource["metadata"]["uid"])
 
     def _see(self, document: Document) -> None:
-        resource = TrainingRun.read(document)
+        try:
+            resource = TrainingRun.read(document)
+        except (KeyError, TypeError, ValueError):
+            # One that makes no sense must not hide those that come after it.
+            log.exception("cluster.unreadable", resource=document["metadata"]["name"])
+            return
         caretaker = self._caretakers.get(resource.uid)
         if caretaker is not None:
             caretaker.see(resource)

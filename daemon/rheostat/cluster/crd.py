@@ -74,6 +74,7 @@ def _spec() -> Schema:
     rates = spec["properties"]["learningRate"]
     rates |= _at_most_one_wish()
     rates["properties"]["groups"]["additionalProperties"] |= _at_most_one_wish()
+    spec["description"] = "What is trained, by whom, and which learning rate is wanted of it now."
     return {**spec, "required": ["run"], "properties": {"run": run, **spec["properties"]}}
 
 

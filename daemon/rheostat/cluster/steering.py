@@ -75,4 +75,4 @@ async def steer(
 def _reason(resource: TrainingRun, declared: Declaration) -> str:
     given = declared.learning_rate.reason if declared.learning_rate else ""
     where = f"{resource.namespace}/{resource.name}, generation {resource.generation}"
-    return f"{given} (TrainingRun {where})".lstrip()
+    return f"{given} [TrainingRun {where}]".lstrip()

@@ -61,8 +61,9 @@ class LearningRate(gymnasium.Env[Seen, Any]):
         self.tasks = tuple(tasks)
         self.mode = mode
         _check_noise(self.tasks, mode)
-        self.groups = _groups_of(self.tasks, mode)
-        """Rows that the agent sees: groups it acts on, or 1 for all of them."""
+        self.groups, self.actions = _sizes_of(self.tasks, mode)
+        """Rows that the agent sees: groups it acts on, or 1 for all of them; and the number of
+        actions in the longest episode."""
         self._answers = mode.answers
         self._observes = observed_by(mode.features)
         self._base_runs = BaseRuns(mode.every, mode.divergence_ratio)
@@ -113,7 +114,9 @@ class LearningRate(gymnasium.Env[Seen, Any]):
             reward = self._reward.fine(child.windows_left)
         else:
             reward = self._reward.pay(child.validation_loss)
-        return self._seen(), reward, child.is_over, False, self._info()
+        # As learners keep it; so it is the same, whatever collects it.
+        paid = float(np.float32(reward))
+        return self._seen(), paid, child.is_over, False, self._info()
 
     def _factors(self, action: Any) -> Mapping[str, float]:
         """Return the factor by group that an action means now."""
@@ -205,13 +208,15 @@ def _check_noise(tasks: Sequence[Task], mode: Mode) -> None:
             raise InvalidSpec([Violation("initial_noise", f"{mode.initial_noise:g}", expected)])
 
 
-def _groups_of(tasks: Sequence[Task], mode: Mode) -> int:
-    """Return the number of rows that an agent sees; building each task finds its mistakes too."""
-    counts = [len(Child(task.spec, every=mode.every).seat.groups) for task in tasks]
+def _sizes_of(tasks: Sequence[Task], mode: Mode) -> tuple[int, int]:
+    """Return rows and longest episode; building each task finds its mistakes too."""
+    children = [Child(task.spec, every=mode.every) for task in tasks]
+    counts = [len(child.seat.groups) for child in children]
+    longest = max(child.windows_left for child in children) - 1
     if not isinstance(mode, AnchoredSection):
-        return 1
+        return 1, longest
     for task, count in zip(tasks, counts, strict=True):
         if count != counts[0]:
             expected = f"{counts[0]} groups, as {tasks[0].name} has: an agent acts on all of them"
             raise InvalidSpec([Violation("tasks", f"{task.name} with {count}", expected)])
-    return counts[0]
+    return counts[0], longest

@@ -1,5 +1,6 @@
 """How the LRs of a finished step came about, from what was written down of it."""
 
+import math
 import struct
 
 import msgspec
@@ -22,11 +23,12 @@ def components_at(rows: StepRows, step: int) -> Components:
 
 def _group_at(rows: StepRows, state: GroupState, index: int) -> GroupState:
     momentum = rows.momentum.get(state.name)
+    value = math.nan if momentum is None else _at(momentum, index)
     return msgspec.structs.replace(
         state,
         learning_rate=_at(rows.learning_rate[state.name], index),
         base=_at(rows.base[state.name], index),
-        momentum=None if momentum is None else _at(momentum, index),
+        momentum=None if math.isnan(value) else value,
         shadows={},
     )
 

@@ -172,7 +172,7 @@ class StepRows(msgspec.Struct, frozen=True, kw_only=True):
     base: dict[str, bytes] = {}
     """The schedule's LR by group, `lr_scale` included."""
     momentum: dict[str, bytes] = {}
-    """By group; only where a schedule moves it."""
+    """By group; only where a schedule moves it at some step, and NaN at the others."""
     components: dict[int, str] = {}
     """How the LRs come about from a step on, `Components` as JSON: at the first step of the batch,
     and at each where anything but the schedule moved one. What the schedule alone moves, `base` and

@@ -72,7 +72,7 @@ class WindowSpec(Section):
 class BoundsSpec(Section):
     """What may reach the optimizer for one group, whoever asks; the rules act in this order."""
 
-    min_lr: float = Field(default=0.0, ge=0, description="smallest LR")
+    min_lr: float | None = Field(default=None, ge=0, description="smallest LR, 0 by default")
     max_lr: float | None = Field(
         default=None,
         gt=0,
@@ -100,8 +100,8 @@ class BoundsSpec(Section):
         description="bound of the geometric mean of LR / schedule since the start, as a factor: "
         "a policy that only ever raises is stopped though each raise is small",
     )
-    cool_down_steps: int = Field(
-        default=0,
+    cool_down_steps: int | None = Field(
+        default=None,
         ge=0,
         description="steps after a change in which no operator or policy may change the group "
         "again; a release always may",
@@ -123,7 +123,9 @@ class GuardrailsSpec(BoundsSpec):
         own = self.groups.get(group)
         if own is None:
             return self
-        return self.model_copy(update={name: getattr(own, name) for name in own.model_fields_set})
+        # What the spec leaves out is None, and stays so when the spec is written down and read.
+        said = {name: getattr(own, name) for name in BoundsSpec.model_fields}
+        return self.model_copy(update={name: one for name, one in said.items() if one is not None})
 
 
 class TrainSpec(Section):

@@ -90,7 +90,7 @@ def _policies(policies: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violati
 def _bounds(guardrails: Any) -> Iterator[Violation]:
     if not isinstance(guardrails, Mapping):
         return
-    low, high = guardrails.get("min_lr", 0), guardrails.get("max_lr")
+    low, high = guardrails.get("min_lr"), guardrails.get("max_lr")
     if _is_number(low) and _is_number(high) and low > high:
         yield Violation("guardrails.min_lr", written(low), f"at most max_lr, which is {high}")
 

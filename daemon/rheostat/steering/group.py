@@ -125,7 +125,8 @@ class Group:
 
     def admit(self, policy: str, is_shadow: bool, revision: int) -> None:
         """Give a policy a factor, which is 1 unless it has one still, which then stays."""
-        self.factors.setdefault(policy, 1.0)
+        # By name, as whoever gets them over the wire multiplies them.
+        self.factors = dict(sorted({policy: 1.0, **self.factors}.items()))
         if self.factor_motions.pop(policy, None) is not None:
             self.factor_revisions[policy] = revision
         self._leaving.discard(policy)
@@ -171,7 +172,7 @@ class Group:
         return GroupState(
             name=self.name,
             learning_rate=self.learning_rate,
-            base=self.base,
+            base=self._told_base(),
             factors=self._acting(),
             operator=self.operator.value,
             hold=None if hold is None else hold.value,
@@ -194,13 +195,18 @@ class Group:
         silent = self.shadows - {engaged}
         return {policy: factor for policy, factor in self.factors.items() if policy not in silent}
 
+    def _told_base(self) -> float:
+        """Return the base as a record can hold it: 0 where the schedule gave no number."""
+        return self.base if math.isfinite(self.base) else 0.0
+
     def _with_shadow(self, policy: str) -> float:
         """Return the LR that a policy in shadow would give, within the absolute bounds."""
         if self.operator.hold is not None:
             return self.learning_rate
         # Multiplied in the order of `move_to`, so that it is what engaging the policy gives.
         gain = math.prod(self._acting(engaged=policy).values()) * self.operator.value
-        return self.guardrails.bound(self.base * gain)[0]
+        lr = self.guardrails.bound(self.base * gain)[0]
+        return lr if math.isfinite(lr) else self.learning_rate
 
     def change_from(self, old: float, bent: tuple[str, ...] = ()) -> GroupChange:
         """Describe the way from an old LR to the present one.
@@ -214,7 +220,7 @@ class Group:
             name=self.name,
             old=old,
             new=self.learning_rate,
-            base=self.base,
+            base=self._told_base(),
             factors=self._acting(),
             operator=self.operator.value,
             hold=None if hold is None else hold.value,

@@ -110,4 +110,4 @@ def guardrails_of(
         rules.append(MaxRatioPerWindow(window.ratio, window.steps))
     if spec.max_drift is not None:
         rules.append(MaxDrift(spec.max_drift))
-    return Guardrails(spec.min_lr, max_lr, rules, spec.cool_down_steps)
+    return Guardrails(spec.min_lr or 0.0, max_lr, rules, spec.cool_down_steps or 0)

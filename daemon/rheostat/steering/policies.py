@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from rheostat.steering.requests import MAX_REASON_LENGTH
 from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
+from rheostat_policies.api import OBSERVABLE
 
 KEPT = "kept"
 CHANGED = "changed"
@@ -148,7 +149,7 @@ class AttachedPolicy:
         self.state: State = policy.initial_state(run)
         self.record = Conduct()
         self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
-        self.observes: tuple[str, ...] = tuple(getattr(policy, "observes", ()))
+        self.observes = read_observes(policy)
         self.relaxes_at: int | None = None
         self._decide = policy.decide
         self._groups = tuple(group.name for group in run.groups)
@@ -185,6 +186,19 @@ class AttachedPolicy:
         self.state = state
         self.record.answered(KEPT if wish is None else CHANGED, seconds)
         return wish
+
+
+def read_observes(policy: Policy) -> tuple[str, ...]:
+    """Return the costly fields of an `Observation` that a policy says it needs.
+
+    Raises:
+        ValueError, TypeError: if there are no such fields.
+    """
+    names = tuple(getattr(policy, "observes", ()))
+    for name in names:
+        if name not in OBSERVABLE:
+            raise ValueError(f"it observes {name!r}, which is none of {', '.join(OBSERVABLE)}")
+    return names
 
 
 def read_action(action: Action, groups: Sequence[str]) -> Wish | None:

@@ -98,7 +98,7 @@ class RemotePolicy:
         An answer that nobody waits for any more is dropped and counted as late.
         """
         sent = self._sent.get(step)
-        if sent is None:
+        if sent is None or self.record.is_benched:
             self._drop(LATE)
             return None
         seconds = perf_counter() - sent

@@ -1,5 +1,6 @@
 """What each of an operator's verbs does to one group."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -99,6 +100,11 @@ def _operator(change: Change, group: Group, step: int, revision: int) -> Prepare
         steps = change.steps or 1
         start = 1.0 if change.verb is Verb.RAMP else 0.0
         motion = Motion(start, lr / _reachable(group, step + steps - 1, change.verb), step, steps)
+    if not math.isfinite(motion.end * operator.value):
+        raise FailedPrecondition(
+            f"group {group.name} is scaled by {operator.value:g} already, and no number is as "
+            f"large as this {change.verb} would make that: release it first"
+        )
     term = Term(verb=change.verb, motion=motion, revision=revision, expires_at=expires_at)
     return Prepared(lambda: operator.add(term, step), bent)
 

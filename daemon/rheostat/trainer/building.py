@@ -16,7 +16,7 @@ from rheostat.spec.building import build_policy
 from rheostat.spec.models import PolicySpec, Spec
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import guardrails_of
-from rheostat.steering.policies import Attached, AttachedPolicy
+from rheostat.steering.policies import Attached, AttachedPolicy, PolicyHangs
 from rheostat.steering.records import PolicyEdit
 from rheostat.steering.steering import Steering
 from rheostat.trainer.curves import CurveShop
@@ -32,6 +32,9 @@ from rheostat_policies import POLICIES, Curve, GroupInfo, RunInfo
 
 VALIDATION_BATCH = 1000
 """Samples of a validation batch: large for speed, the same in every run for equal sums."""
+
+ATTACHING_SECONDS = 30.0
+"""Longest that a policy may take to be imported and to begin while the run waits."""
 
 PolicyJoin = Callable[[RunInfo], Attached]
 """Makes a policy for a run, from what it may know of it beforehand."""
@@ -155,7 +158,7 @@ def make_steering(
         time.time,
         steps=steps,
         make_curve=curves.make,
-        make_policy=lambda edit: _attached(_policy_spec(edit), "policy", run),
+        make_policy=lambda edit: _attached_live(edit, run),
         max_changes_per_minute=spec.guardrails.max_changes_per_minute,
     )
 
@@ -177,8 +180,14 @@ def _attached(spec: PolicySpec, path: str, run: RunInfo) -> AttachedPolicy:
         raise InvalidSpec([Violation(f"{path}.name", spec.name, problem)]) from error
 
 
-def _policy_spec(edit: PolicyEdit) -> PolicySpec:
-    return PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"), shadow=edit.shadow)
+def _attached_live(edit: PolicyEdit, run: RunInfo) -> AttachedPolicy:
+    """Make a policy while the run waits for it, which it does not do for ever."""
+    spec = PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"), shadow=edit.shadow)
+    try:
+        with Interrupt(ATTACHING_SECONDS):
+            return _attached(spec, "policy", run)
+    except PolicyHangs as error:
+        raise InvalidSpec([Violation("policy.name", edit.policy, f"to begin: {error}")]) from error
 
 
 def _blind_policies(spec: Spec, steering: Steering) -> Iterator[str]:

@@ -23,6 +23,11 @@ def use_threads(wish: int | None, device: torch.device, parameters: int) -> None
         torch.set_num_threads(1)
 
 
+def one_thread() -> None:
+    """Let an operation use one CPU thread: where processes share a machine, or bits must agree."""
+    torch.set_num_threads(1)
+
+
 def find_device(wish: str) -> torch.device:
     """Return the device a spec asks for: `auto` takes CUDA, else MPS, else the CPU.
 

@@ -41,4 +41,4 @@ class Interrupt:
                 continue
 
     def _ring(self, number: int, frame: FrameType | None) -> None:
-        raise PolicyHangs(f"it did not decide within {self._seconds:g} s and was interrupted")
+        raise PolicyHangs(f"it did not return within {self._seconds:g} s and was interrupted")

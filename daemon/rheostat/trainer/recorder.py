@@ -83,11 +83,15 @@ class Recorder:
         )
 
     def _columns(self, rows: Sequence[Sequence[float | None]]) -> dict[str, bytes]:
-        """Turn rows of a value per group into packed columns; a group without values has none."""
+        """Turn rows of a value per group into packed columns.
+
+        A group without any value has none, and one without some has NaN there: a momentum that a
+        schedule leaves alone.
+        """
         return {
             name: pack(column)
             for name, column in zip(self._groups, zip(*rows, strict=True), strict=False)
-            if None not in column
+            if any(value is not None for value in column)
         }
 
 

@@ -675,7 +675,7 @@ class StepRows(_message.Message):
 
     @_builtins.property
     def momentum(self) -> _containers.ScalarMap[_builtins.str, _builtins.bytes]:
-        """momentum is a column by group, where a schedule moves it."""
+        """momentum is a column by group, where a schedule moves it at some step; NaN at the others."""
 
     @_builtins.property
     def gradient_norm(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:

@@ -45,7 +45,7 @@ httpGet:
 {{- define "rheostat.resources" -}}
 {{- $resources := deepCopy .Values.resources -}}
 {{- if .Values.gpu.count -}}
-{{- $gpus := dict .Values.gpu.resourceName .Values.gpu.count -}}
+{{- $gpus := dict .Values.gpu.resourceName (toString .Values.gpu.count) -}}
 {{- $resources = merge $resources (dict "limits" $gpus "requests" $gpus) -}}
 {{- end -}}
 {{- toYaml $resources -}}

@@ -67,6 +67,8 @@ def network_of(arrays: Arrays, activation: str, inputs: int, outputs: int) -> Ne
     wanted = {f"{name}.{part}" for name in names for part in ("weight", "bias")}
     if not names or wanted != set(arrays):
         raise ValueError(f"its network is not layers.0 and on, but {', '.join(sorted(arrays))}")
+    if not all(bool(np.all(np.isfinite(array))) for array in arrays.values()):
+        raise ValueError("the weights of its network are not all finite")
     layers = [(arrays[f"{name}.weight"], arrays[f"{name}.bias"]) for name in names]
     if any(a.ndim != 2 or b.shape != a.shape[:1] for a, b in layers):
         raise ValueError("the layers of its network are not matrices with a bias per row")

@@ -1,0 +1,28 @@
+"""Whether a resource still asks for the run that it got."""
+
+import json
+from functools import lru_cache
+
+from rheostat.cluster.resources import TrainingRun
+from rheostat.errors import InvalidSpec
+from rheostat.runs.records import RunView
+from rheostat.spec.models import Spec
+from rheostat.spec.validation import load
+
+
+def asks_for_another(resource: TrainingRun, run: RunView, daemon: str) -> bool:
+    """Whether a resource asks for another run by now, or for another daemon than has it."""
+    wanted = resource.declaration.daemon if resource.declaration else None
+    if wanted not in (None, daemon):
+        return True
+    spec = _spec_of(json.dumps(resource.run))
+    return spec is None or spec != _spec_of(run.spec)
+
+
+@lru_cache(maxsize=1024)
+def _spec_of(text: str) -> Spec | None:
+    """Return the spec of a text that is asked for again and again; None if it is invalid."""
+    try:
+        return load(text)
+    except InvalidSpec:
+        return None
