@@ -32,7 +32,7 @@ check: $(DEV) ## Lint, types, import contracts, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell --ignore-words-list nam README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
+	$(BIN)/codespell --ignore-words-list nam,plateu,polcy README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/draw_schedules.py --check
 	$(BIN)/python tools/generate_crd.py --check
