@@ -132,8 +132,8 @@ def test_a_policy_comes_back_from_its_file_as_it_was(tmp_path: Path) -> None:
         (described(a_policy(), features=list(XU2019)), "not for 7 features"),
         (
             described(a_policy(), features=["progress_", *ANCHORED[1:]]),
-            "its features[0] is 'progress_', which this version of Rheostat does not measure, whose "
-            "nearest is progress; install Rheostat 9.9, or train it anew",
+            "its features[0] is 'progress_', which this version of Rheostat does not measure, "
+            "whose nearest is progress; install Rheostat 9.9, or train it anew",
         ),
         (pack({"layers.0.weight": np.zeros((1, 1), np.float32)}, {KEY: "{}"}), "damaged: KeyError"),
     ],

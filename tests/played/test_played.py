@@ -1,0 +1,200 @@
+"""A release of the chart becomes a pod that trains, whose learning rate people change and watch.
+
+Two scenarios of the chart: the quick start, open to everybody in the cluster and installed by the
+newest Helm, and the one with a certificate and bearer tokens, by Helm 3.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+from types import SimpleNamespace
+from urllib.parse import urlencode
+from urllib.request import urlopen
+
+import pytest
+from ruamel.yaml import YAML
+
+RHEOSTAT = Path(sys.executable).with_name("rheostat")
+SERVICE = "demo-rheostat.ml.svc"
+SELF_SIGNED = (
+    *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
+    *("-days", "1", "-subj", "/CN=demo", "-addext", f"subjectAltName=DNS:{SERVICE}"),
+)
+SCRAPE_SECONDS = 1
+
+
+# --- scenarios ---------------------------------------------------------------------------------
+
+
+def quickstart(namespace, folder):
+    """What `docs/kubernetes.md` begins with: nobody has to prove anything."""
+    options = ("-f", f"{namespace.chart}/ci/quickstart-values.yaml")
+    return SimpleNamespace(helm=0, options=options, caller={}, scrape={})
+
+
+def tls_tokens(namespace, folder):
+    """A certificate that the daemon is known by, and tokens that people and programs are known by."""
+    certificate, key = folder / "tls.crt", folder / "tls.key"
+    command = [*SELF_SIGNED, "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    files = {"tls.crt": certificate.read_text(), "tls.key": key.read_text()}
+    files["ca.crt"] = files["tls.crt"]  # signed by itself
+    namespace.create("Secret", "rheostat-certificate", stringData=files)
+    tokens = {name: rheostat("token", name) for name in ("ada", "prometheus", "helm-test")}
+    for name, token in tokens.items():
+        (folder / name).write_text(token["token"])
+    test_token = {"token": tokens["helm-test"]["token"]}
+    namespace.create("Secret", "rheostat-test-token", stringData=test_token)
+    values = {
+        "auth": {"tokens": {"lines": [token["line"] for token in tokens.values()]}},
+        "monitoring": {"scrapeAnnotations": True},
+        "runs": read_values(namespace, "quickstart")["runs"],
+    }
+    (folder / "values.json").write_text(json.dumps(values))
+    scenario = f"{namespace.chart}/ci/tls-tokens-values.yaml"
+    return SimpleNamespace(
+        helm=1,
+        options=("-f", scenario, "-f", folder / "values.json"),
+        caller={
+            "RHEOSTAT_CA": str(certificate),
+            "RHEOSTAT_SERVER_NAME": SERVICE,
+            "RHEOSTAT_TOKEN_FILE": str(folder / "ada"),
+        },
+        scrape={
+            "tls_config": {"ca_file": str(certificate), "server_name": SERVICE},
+            "authorization": {"credentials_file": str(folder / "prometheus")},
+        },
+    )
+
+
+def read_values(namespace, scenario):
+    """Return the values of a scenario, with 1e-3 as a number, as Helm reads it."""
+    file = namespace.chart / f"ci/{scenario}-values.yaml"
+    return YAML(typ="safe", pure=True).load(file)
+
+
+def rheostat(*arguments, **environment):
+    """Run the command line on this machine, and return its answer."""
+    done = subprocess.run(
+        [RHEOSTAT, *arguments, "--json"],
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module", params=[quickstart, tls_tokens], ids=lambda made: made.__name__)
+def release(request, namespace, helms, tmp_path_factory):
+    """A release `demo` on the API server: how Helm is asked about it, and how one gets in."""
+    scenario = request.param(namespace, tmp_path_factory.mktemp("scenario"))
+
+    def helm(*arguments):
+        return namespace.helm(helms[scenario.helm], *arguments)
+
+    helm("install", "demo", namespace.chart, *scenario.options)
+    yield SimpleNamespace(helm=helm, caller=scenario.caller, scrape=scenario.scrape)
+    helm("uninstall", "demo")
+
+
+@pytest.fixture(scope="module")
+def daemon(release, namespace, play):
+    """The daemon's pod, made of the StatefulSet that the API server has, with its run running."""
+    template = namespace.read("StatefulSet", "demo-rheostat")["spec"]["template"]
+    with play("demo-rheostat-0", template["spec"]) as pod:
+        yield pod
+
+
+@pytest.fixture(scope="module")
+def terminal(release, daemon, eventually):
+    """A second terminal, in which people type once the run is running."""
+
+    def ask(*arguments):
+        return rheostat(*arguments, RHEOSTAT_ADDRESS=daemon.endpoint("grpc"), **release.caller)
+
+    eventually(lambda: "run.running" in daemon.log, "the run is running")
+    return ask
+
+
+class Prometheus:
+    """A Prometheus, asked for the samples that it took."""
+
+    def __init__(self, address):
+        self._url = f"http://{address}/api/v1/query"
+
+    def samples(self, series):
+        """Return the time and the value of each sample of a series."""
+        query = urlencode({"query": f"{series}[10m]"})
+        try:
+            with urlopen(f"{self._url}?{query}") as answer:
+                found = json.load(answer)["data"]["result"]
+        except URLError:
+            return []
+        return [(time, float(value)) for one in found for time, value in one["values"]]
+
+
+@pytest.fixture(scope="module")
+def prometheus(release, namespace, daemon, prometheus_command, run_beside, tmp_path_factory):
+    """A Prometheus that scrapes the pod, as the metrics Service says by its annotations."""
+    service = namespace.read("Service", "demo-rheostat-metrics")
+    job = {
+        "job_name": "rheostat",
+        "scheme": service["metadata"]["annotations"]["prometheus.io/scheme"],
+        "static_configs": [{"targets": [daemon.endpoint("metrics")]}],
+        **release.scrape,
+    }
+    every = {"scrape_interval": f"{SCRAPE_SECONDS}s"}
+    folder = tmp_path_factory.mktemp("prometheus")
+    settings = folder / "prometheus.json"
+    settings.write_text(json.dumps({"global": every, "scrape_configs": [job]}))
+    address = f"127.0.0.1:{free_port()}"
+    command = [prometheus_command, f"--config.file={settings}", f"--web.listen-address={address}"]
+    command += [f"--storage.tsdb.path={folder}/data", "--log.level=warn"]
+    with (folder / "log").open("w") as log, run_beside(command, stdout=log, stderr=log):
+        yield Prometheus(address)
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+# --- the story ---------------------------------------------------------------------------------
+
+
+def test_a_kubelet_finds_the_pod_started_alive_and_ready(daemon, terminal):
+    assert set(daemon.probes) == {"startup", "liveness", "readiness"}
+    for probe in daemon.probes.values():
+        with urlopen(f"http://{daemon.endpoint(probe['port'])}{probe['path']}") as answer:
+            assert answer.status == 200
+
+
+def test_it_trains_without_a_right_that_it_does_not_need(daemon, terminal):
+    lines = daemon.execute("cat", "/proc/1/status").splitlines()
+    status = dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+    written = daemon.execute("sh", "-c", "touch /new /opt/new /etc/new 2> /dev/null || echo none")
+
+    assert status["Uid"].split() == status["Gid"].split() == ["10001"] * 4
+    assert {int(status[name], 16) for name in ("CapEff", "CapPrm", "CapBnd")} == {0}
+    assert (status["NoNewPrivs"], status["Seccomp"]) == ("1", "2")
+    assert written == "none"
+
+
+def test_prometheus_sees_within_two_scrapes_what_a_second_terminal_changes(
+    terminal, prometheus, eventually
+):
+    series = 'rheostat_learning_rate{run="digits"}'
+    eventually(lambda: prometheus.samples(series), "the run is scraped")
+
+    answer = terminal("lr", "hold", "digits", str(HELD), "--reason", "a second terminal")
+    changed_at = time.time()
+    terminal("lr", "release", "digits")
+
+    [group] = answer["groups"]
