@@ -78,7 +78,7 @@ class Observation(NamedTuple):
     `observes` it, else empty."""
     prediction_variance: float | None = None
     """Variance of all outputs of a validation batch, mean over the batches of the newest
-    validation. Like the three below, measured at each validation where a policy `observes` it."""
+    validation. Like the four below, measured at each validation where a policy `observes` it."""
     prediction_change_variance: float | None = None
     """The same of the outputs' change since the validation before, sample by sample."""
     output_weight_mean: float | None = None
@@ -86,6 +86,10 @@ class Observation(NamedTuple):
     newest validation."""
     output_weight_variance: float | None = None
     """Variance of the same weights."""
+    prediction_kl: float | None = None
+    """Kullback-Leibler divergence of a classifier's predictions from those at the validation
+    before, in nats: sum p_before * log(p_before / p_now), mean over the validation samples. None
+    where outputs are not logits of classes, (B, C)."""
 
 
 OBSERVABLE = (
@@ -98,6 +102,7 @@ OBSERVABLE = (
     "prediction_change_variance",
     "output_weight_mean",
     "output_weight_variance",
+    "prediction_kl",
 )
 """Fields of an `Observation` that cost time, and so are measured only for who asks."""
 

@@ -1,8 +1,8 @@
 """What the tests of a played pod share: an API server, Helm, and podman in the place of a kubelet.
 
-Nothing controls this API server: what Helm puts there is read back here, as a controller and a kubelet
-would, and podman plays it, in a network of its own and under the chart's security contexts. Torch is
-mounted, as in tests/image.
+Nothing controls this API server: what Helm puts there is read back here, as a controller and a
+kubelet would, and podman plays it, in a network of its own and under the chart's security contexts.
+Torch is mounted, as in tests/image.
 """
 
 import json
@@ -145,42 +145,27 @@ def namespace(kubeconfig, tmp_path_factory):
     return Namespace(kubeconfig, tmp_path_factory.mktemp("helm"))
 
 
+@pytest.fixture(scope="session")
+def prometheus_command():
+    """The binary of Prometheus."""
+    [folder] = get_part("./prometheus.sh")
+    return f"{folder}/prometheus"
+
+
 # --- pods --------------------------------------------------------------------------------------
 
 
 class Pod:
-    """A pod with one container, played by podman in the place of a kubelet.
+    """A pod with one container, played by podman; `spec` is what the API server has."""
 
-    Volumes are folders of this machine, as on a node; the probes are left to the tests.
-    """
-
-    def __init__(self, podman, namespace, name, spec, hosts, folder):
-        [container] = spec["containers"]
-        self.probes = {
-            kind: container.pop(f"{kind}Probe")["httpGet"]
-            for kind in ("startup", "liveness", "readiness")
-            if f"{kind}Probe" in container
-        }
-        # podman would open them to everybody who reaches this machine.
-        self._ports = {port["name"]: port["containerPort"] for port in container.pop("ports", ())}
-        for volume in spec["volumes"]:
-            kind = next(key for key in volume if key != "name")
-            path = folder / volume["name"]
-            fill(path, kind, volume.pop(kind), spec["securityContext"]["fsGroup"], namespace)
-            volume["hostPath"] = {"path": str(path)}
-        torch = str(Path(find_spec("torch").origin).parents[1])
-        spec["volumes"].append({"name": "torch", "hostPath": {"path": torch}})
-        mount = {"name": "torch", "mountPath": "/opt/torch", "readOnly": True}
-        container["volumeMounts"].append(mount)
-        spec["hostAliases"] = [{"ip": ip, "hostnames": [host]} for host, ip in hosts.items()]
-        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
-        self._file = folder / "pod.json"
-        self._file.write_text(json.dumps(manifest))
+    def __init__(self, podman, name, spec, file):
+        [self.container] = spec["containers"]
+        self.spec = spec
         self._podman = podman
         self._name = name
-        self._container = f"{name}-{container['name']}"
-        self._grace_seconds = spec["terminationGracePeriodSeconds"]
-        podman("kube", "play", "--replace", f"--network={NETWORK}", self._file)
+        self._played = f"{name}-{self.container['name']}"
+        self._file = file
+        podman("kube", "play", "--replace", f"--network={NETWORK}", file)
 
     @property
     def address(self):
@@ -188,50 +173,77 @@ class Pod:
         path = f"{{{{.NetworkSettings.Networks.{NETWORK}.IPAddress}}}}"
         return self._podman("inspect", f"--format={path}", infra)
 
-    def endpoint(self, port):
-        """Return where a port answers, by its name."""
-        return f"{self.address}:{self._ports[port]}"
+    def endpoint(self, name):
+        """Return where the port of that name answers."""
+        [port] = [port for port in self.container["ports"] if port["name"] == name]
+        return f"{self.address}:{port['containerPort']}"
 
     @property
     def log(self):
-        return self._podman("logs", self._container, stderr=subprocess.STDOUT)
+        return self._podman("logs", self._played, stderr=subprocess.STDOUT)
 
     def execute(self, *command):
         """Run a command inside, and return what it prints."""
-        return self._podman("exec", self._container, *command)
+        return self._podman("exec", self._played, *command)
 
     def wait(self):
         """Return the exit code, once it has ended by itself."""
-        return int(self._podman("wait", self._container))
+        return int(self._podman("wait", self._played))
 
     def end(self):
-        """End it as a kubelet does, which kills it after its grace period; return the exit code."""
-        self._podman("pod", "stop", f"--time={self._grace_seconds}", self._name)
+        """End it as a kubelet does, which kills after the grace period; return the exit code."""
+        seconds = self.spec["terminationGracePeriodSeconds"]
+        self._podman("pod", "stop", f"--time={seconds}", self._name)
         return self.wait()
 
     def remove(self):
         self._podman("kube", "down", self._file)
 
 
-def fill(path, kind, source, group, namespace):
-    """Make the folder of a volume, with the owners and rights that a kubelet gives to it."""
-    if kind == "configMap":
-        texts = namespace.read("ConfigMap", source["name"])["data"]
-        files = {key: text.encode() for key, text in texts.items()}
-    elif kind == "secret":
-        texts = namespace.read("Secret", source["secretName"])["data"]
-        files = {key: b64decode(text) for key, text in texts.items()}
-    else:
-        assert kind in ("emptyDir", "persistentVolumeClaim"), kind
-        files = {}
-    path.mkdir(parents=True)
-    os.chown(path, 0, group)
+def for_podman(spec, volumes, hosts):
+    """Return what podman takes of a pod, with torch, and with hosts that it knows by addresses.
+
+    The probes are left to the tests. Ports podman would open to all who reach this machine.
+    """
+    [container] = spec["containers"]
+    left_out = ("startupProbe", "livenessProbe", "readinessProbe", "ports")
+    container = {field: value for field, value in container.items() if field not in left_out}
+    mount = {"name": "torch", "mountPath": "/opt/torch", "readOnly": True}
+    packages = Path(find_spec("torch").origin).parents[1]
+    return {
+        **spec,
+        "containers": [{**container, "volumeMounts": [*container["volumeMounts"], mount]}],
+        "volumes": [*volumes, {"name": "torch", "hostPath": {"path": str(packages)}}],
+        "hostAliases": [{"ip": address, "hostnames": [name]} for name, address in hosts.items()],
+    }
+
+
+def make_volume(volume, group, folder, namespace):
+    """Return a volume that is a folder of this machine, made as a kubelet makes it on its node."""
+    match volume:
+        case {"configMap": source}:
+            data = namespace.read("ConfigMap", source["name"])["data"]
+            files = {key: text.encode() for key, text in data.items()}
+        case {"secret": source}:
+            data = namespace.read("Secret", source["secretName"])["data"]
+            files = {key: b64decode(text) for key, text in data.items()}
+        case {"emptyDir": source} | {"persistentVolumeClaim": source}:
+            files = {}
+    path = folder / volume["name"]
+    path.mkdir()
     path.chmod(0o2770)
-    wanted = {one["key"]: one["path"] for one in source.get("items", ())} or {key: key for key in files}
-    for key, name in wanted.items():
-        (path / name).write_bytes(files[key])
-        os.chown(path / name, 0, group)
-        (path / name).chmod(source["defaultMode"])
+    os.chown(path, 0, group)
+    paths = {item["key"]: item["path"] for item in source.get("items", ())}
+    for key in paths or files:
+        file = path / paths.get(key, key)
+        file.write_bytes(files[key])
+        file.chmod(source["defaultMode"])
+        os.chown(file, 0, group)
+    return {"name": volume["name"], "hostPath": {"path": str(path)}}
+
+
+class PodmanError(Exception):
+    """Podman could not do it."""
 
 
 @pytest.fixture(scope="session")
@@ -242,7 +254,8 @@ def podman():
     def run(*arguments, stderr=subprocess.PIPE):
         command = [f"{folder}/podman", *arguments]
         done = subprocess.run(command, stdout=subprocess.PIPE, stderr=stderr, text=True)
-        assert done.returncode == 0, (command, done.stdout, done.stderr)
+        if done.returncode:
+            raise PodmanError(done.stderr or done.stdout)
         return done.stdout.strip()
 
     return run
@@ -265,11 +278,22 @@ def image(podman, namespace):
 
 @pytest.fixture(scope="session")
 def play(podman, namespace, image, tmp_path_factory):
-    """Play a pod for the life of a block; it knows some hosts by their addresses."""
+    """Play a pod for the life of a block."""
+    try:
+        podman("run", "--rm", f"--network={NETWORK}", "--entrypoint=true", image)
+    except PodmanError as error:
+        pytest.skip(f"podman has no network for pods here: {error}")
 
     @contextmanager
     def play(name, spec, hosts=MappingProxyType({})):
-        pod = Pod(podman, namespace, name, spec, hosts, tmp_path_factory.mktemp(name))
+        folder = tmp_path_factory.mktemp(name)
+        group = spec["securityContext"]["fsGroup"]
+        volumes = [make_volume(one, group, folder, namespace) for one in spec["volumes"]]
+        manifest = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}}
+        manifest["spec"] = for_podman(spec, volumes, hosts)
+        file = folder / "pod.json"
+        file.write_text(json.dumps(manifest))
+        pod = Pod(podman, name, spec, file)
         try:
             yield pod
         finally:

@@ -6,13 +6,15 @@ newest Helm, and the one with a certificate and bearer tokens, by Helm 3.
 
 import json
 import os
+import re
+import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
@@ -26,6 +28,8 @@ SELF_SIGNED = (
     *("-days", "1", "-subj", "/CN=demo", "-addext", f"subjectAltName=DNS:{SERVICE}"),
 )
 SCRAPE_SECONDS = 1
+HELD = 0.000123
+"""An LR that no schedule gives."""
 
 
 # --- scenarios ---------------------------------------------------------------------------------
@@ -34,11 +38,11 @@ SCRAPE_SECONDS = 1
 def quickstart(namespace, folder):
     """What `docs/kubernetes.md` begins with: nobody has to prove anything."""
     options = ("-f", f"{namespace.chart}/ci/quickstart-values.yaml")
-    return SimpleNamespace(helm=0, options=options, caller={}, scrape={})
+    return SimpleNamespace(helm=0, options=options, caller={}, scrape={}, tester="rheostat@demo-rheostat-test")
 
 
 def tls_tokens(namespace, folder):
-    """A certificate that the daemon is known by, and tokens that people and programs are known by."""
+    """The daemon is known by a certificate, and people and programs by tokens."""
     certificate, key = folder / "tls.crt", folder / "tls.key"
     command = [*SELF_SIGNED, "-keyout", key, "-out", certificate]
     subprocess.run(command, check=True, capture_output=True)
@@ -65,6 +69,7 @@ def tls_tokens(namespace, folder):
             "RHEOSTAT_SERVER_NAME": SERVICE,
             "RHEOSTAT_TOKEN_FILE": str(folder / "ada"),
         },
+        tester="helm-test",
         scrape={
             "tls_config": {"ca_file": str(certificate), "server_name": SERVICE},
             "authorization": {"credentials_file": str(folder / "prometheus")},
@@ -99,7 +104,7 @@ def release(request, namespace, helms, tmp_path_factory):
         return namespace.helm(helms[scenario.helm], *arguments)
 
     helm("install", "demo", namespace.chart, *scenario.options)
-    yield SimpleNamespace(helm=helm, caller=scenario.caller, scrape=scenario.scrape)
+    yield SimpleNamespace(helm=helm, caller=scenario.caller, scrape=scenario.scrape, tester=scenario.tester)
     helm("uninstall", "demo")
 
 
@@ -170,9 +175,9 @@ def free_port():
 
 
 def test_a_kubelet_finds_the_pod_started_alive_and_ready(daemon, terminal):
-    assert set(daemon.probes) == {"startup", "liveness", "readiness"}
-    for probe in daemon.probes.values():
-        with urlopen(f"http://{daemon.endpoint(probe['port'])}{probe['path']}") as answer:
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+        asked = daemon.container[probe]["httpGet"]
+        with urlopen(f"http://{daemon.endpoint(asked['port'])}{asked['path']}") as answer:
             assert answer.status == 200
 
 
@@ -193,8 +198,37 @@ def test_prometheus_sees_within_two_scrapes_what_a_second_terminal_changes(
     series = 'rheostat_learning_rate{run="digits"}'
     eventually(lambda: prometheus.samples(series), "the run is scraped")
 
-    answer = terminal("lr", "hold", "digits", str(HELD), "--reason", "a second terminal")
+    terminal("lr", "hold", "digits", str(HELD))
     changed_at = time.time()
+
+    def next_two():
+        later = [value for taken_at, value in prometheus.samples(series) if taken_at > changed_at]
+        return later[:2] if len(later) >= 2 else None
+
+    assert HELD in eventually(next_two, "it is scraped twice")
     terminal("lr", "release", "digits")
 
-    [group] = answer["groups"]
+
+def test_helm_test_passes(release, namespace, daemon, terminal, play, eventually):
+    name = "demo-rheostat-test"
+    with ThreadPoolExecutor() as beside:
+        told = beside.submit(release.helm, "test", "demo", "--timeout=60s")
+        made = eventually(lambda: namespace.read("Pod", name), "Helm has made the pod")
+        with play(name, made["spec"], {SERVICE: daemon.address}) as pod:
+            exit_code = pod.wait()
+            log = pod.log
+        namespace.report(name, "Succeeded" if exit_code == 0 else "Failed")
+
+    assert "halved, read back, and undone" in log
+    assert re.search(r"Phase: +Succeeded", told.result())
+    *_, undone = terminal("lr", "history", "digits")
+    print(undone)
+    assert undone["principal"] == release.tester
+
+
+def test_it_ends_cleanly_within_its_grace_period(daemon, terminal):
+    """The last one, since nothing lives after it."""
+    assert daemon.end() == 0
+    ended = [json.loads(line) for line in daemon.log.splitlines()]
+    assert [one["phase"] for one in ended if one["event"] == "run.ended"] == ["stopped"]
+    assert ended[-1]["event"] == "daemon.stopped"

@@ -19,6 +19,7 @@ from rheostat_policies import (
     Greedy,
     GroupInfo,
     Hypergradient,
+    KLBand,
     Learned,
     LossSpike,
     NoiseScale,
@@ -74,6 +75,7 @@ EAGER: dict[str, tuple[Policy, float, float]] = {
     "adalrs": (AdaLRS(window=3, settle=1), 0.1, 10.0),
     "greedy": (Greedy(patience=0, factor=0.5, smooth=True, window_size=3, reset_start=2), 0.01, 10),
     "hypergradient": (Hypergradient(beta=0.9, every=2), 0.1, 10.0),
+    "kl_band": (KLBand(), 0.1, 1.0),
     "loss_spike": (LossSpike(threshold=1.5, hold_steps=2, warmup_steps=1), 0.1, 1.0),
     "noise_scale": (NoiseScale(warmup_steps=2, every=1, decay=0.5), 0.1, 2.0),
     "plateau": (Plateau(metric="train_loss", patience=1, factor=0.5, min_lr=1e-4), 1e-2, 1.0),
@@ -92,6 +94,7 @@ MEASURED = st.fixed_dictionaries(
         "gradient_alignment": st.none() | NUMBERS,
         "gradient_signal": st.none() | NUMBERS,
         "gradient_noise": st.none() | NUMBERS,
+        "prediction_kl": st.none() | NUMBERS,
     }
 )
 PER_GROUP = st.dictionaries(st.text(max_size=4) | st.sampled_from(GROUPS), NUMBERS, max_size=3)

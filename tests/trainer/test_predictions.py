@@ -56,7 +56,7 @@ def test_the_variance_is_that_of_a_batch_and_the_mean_over_batches() -> None:
     watch.see(torch.tensor([[1.0, 7.0]]))
     watch.finish()
 
-    assert watch.measured == (pytest.approx((2.0 + 18.0) / 2), None, None, None)
+    assert watch.measured == (pytest.approx((2.0 + 18.0) / 2), None, None, None, None)
 
 
 def test_a_change_is_measured_sample_by_sample_from_the_second_validation_on() -> None:
@@ -73,13 +73,40 @@ def test_a_change_is_measured_sample_by_sample_from_the_second_validation_on() -
     assert watch.measured[1] == pytest.approx(8.0)
 
 
+def test_the_divergence_of_predictions_is_that_of_their_classes() -> None:
+    watch = PredictionWatch(a_model())
+    watch.observe({"prediction_kl"})
+    before, now = torch.tensor([[0.0, 1.0], [2.0, 0.0]]), torch.tensor([[1.0, 1.0], [2.0, 0.0]])
+
+    watch.see(before)
+    watch.finish()
+    watch.see(now)
+    watch.finish()
+
+    p, q = before.double().softmax(1), now.double().softmax(1)
+    expected = float((p * (p / q).log()).sum(dim=1).mean())
+    assert watch.measured[4] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("outputs", [torch.zeros(3, 1), torch.zeros(3), torch.zeros(3, 2, 2)])
+def test_outputs_that_are_no_logits_of_classes_have_no_divergence(outputs: torch.Tensor) -> None:
+    watch = PredictionWatch(a_model())
+    watch.observe({"prediction_kl"})
+
+    for _ in range(2):
+        watch.see(outputs)
+        watch.finish()
+
+    assert watch.measured[4] is None
+
+
 def test_output_weights_are_those_of_the_last_matrix() -> None:
     watch = PredictionWatch(nn.Sequential(nn.Linear(7, 2), a_model()))
     watch.observe({"output_weight_mean", "output_weight_variance"})
 
     watch.finish()
 
-    assert watch.measured[2:] == (pytest.approx(3.0), pytest.approx(14 / 3))
+    assert watch.measured[2:] == (pytest.approx(3.0), pytest.approx(14 / 3), None)
 
 
 def test_what_nobody_observes_any_more_is_forgotten() -> None:
@@ -90,7 +117,7 @@ def test_what_nobody_observes_any_more_is_forgotten() -> None:
 
     watch.observe({"output_weight_mean"})
 
-    assert watch.measured == (None, None, pytest.approx(3.0), None)
+    assert watch.measured == (None, None, pytest.approx(3.0), None, None)
     assert not watch.is_idle
 
 

@@ -51,8 +51,8 @@ class PolicySpec(Section):
     """A policy that runs inside the trainer and owns one factor per group."""
 
     name: str = Field(
-        description="loss_spike, plateau, greedy, adalrs, hypergradient, noise_scale, rules, "
-        "learned, an entry point of rheostat.policies, or package.module:Class"
+        description="loss_spike, plateau, greedy, adalrs, hypergradient, kl_band, noise_scale, "
+        "rules, learned, an entry point of rheostat.policies, or package.module:Class"
     )
     args: Args = Field(default_factory=dict)
     shadow: bool = Field(

@@ -584,6 +584,7 @@ class Observation(_message.Message):
     PREDICTION_CHANGE_VARIANCE_FIELD_NUMBER: _builtins.int
     OUTPUT_WEIGHT_MEAN_FIELD_NUMBER: _builtins.int
     OUTPUT_WEIGHT_VARIANCE_FIELD_NUMBER: _builtins.int
+    PREDICTION_KL_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the index of that step, counted from 0."""
     steps: _builtins.int
@@ -612,6 +613,8 @@ class Observation(_message.Message):
     """output_weight_mean is the mean of the output layer's weights at the newest validation."""
     output_weight_variance: _builtins.float
     """output_weight_variance is the variance of the same weights."""
+    prediction_kl: _builtins.float
+    """prediction_kl is the divergence of predictions from those at the validation before, in nats."""
     @_builtins.property
     def learning_rate(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
         """learning_rate is what the optimizer used in that step, by group."""
@@ -649,10 +652,11 @@ class Observation(_message.Message):
         prediction_change_variance: _builtins.float | None = ...,
         output_weight_mean: _builtins.float | None = ...,
         output_weight_variance: _builtins.float | None = ...,
+        prediction_kl: _builtins.float | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_output_weight_mean", b"_output_weight_mean", "_output_weight_variance", b"_output_weight_variance", "_prediction_change_variance", b"_prediction_change_variance", "_prediction_variance", b"_prediction_variance", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "output_weight_mean", b"output_weight_mean", "output_weight_variance", b"output_weight_variance", "prediction_change_variance", b"prediction_change_variance", "prediction_variance", b"prediction_variance", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_output_weight_mean", b"_output_weight_mean", "_output_weight_variance", b"_output_weight_variance", "_prediction_change_variance", b"_prediction_change_variance", "_prediction_kl", b"_prediction_kl", "_prediction_variance", b"_prediction_variance", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "output_weight_mean", b"output_weight_mean", "output_weight_variance", b"output_weight_variance", "prediction_change_variance", b"prediction_change_variance", "prediction_kl", b"prediction_kl", "prediction_variance", b"prediction_variance", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_output_weight_mean", b"_output_weight_mean", "_output_weight_variance", b"_output_weight_variance", "_prediction_change_variance", b"_prediction_change_variance", "_prediction_variance", b"_prediction_variance", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "base", b"base", "factor", b"factor", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "group_gradient_norm", b"group_gradient_norm", "learning_rate", b"learning_rate", "output_weight_mean", b"output_weight_mean", "output_weight_variance", b"output_weight_variance", "prediction_change_variance", b"prediction_change_variance", "prediction_variance", b"prediction_variance", "step", b"step", "steps", b"steps", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment", "_gradient_noise", b"_gradient_noise", "_gradient_norm", b"_gradient_norm", "_gradient_signal", b"_gradient_signal", "_output_weight_mean", b"_output_weight_mean", "_output_weight_variance", b"_output_weight_variance", "_prediction_change_variance", b"_prediction_change_variance", "_prediction_kl", b"_prediction_kl", "_prediction_variance", b"_prediction_variance", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "base", b"base", "factor", b"factor", "gradient_alignment", b"gradient_alignment", "gradient_noise", b"gradient_noise", "gradient_norm", b"gradient_norm", "gradient_signal", b"gradient_signal", "group_gradient_norm", b"group_gradient_norm", "learning_rate", b"learning_rate", "output_weight_mean", b"output_weight_mean", "output_weight_variance", b"output_weight_variance", "prediction_change_variance", b"prediction_change_variance", "prediction_kl", b"prediction_kl", "prediction_variance", b"prediction_variance", "step", b"step", "steps", b"steps", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gradient_alignment: _TypeAlias = _typing.Literal["gradient_alignment"]  # noqa: Y015
     _WhichOneofArgType__gradient_alignment: _TypeAlias = _typing.Literal["_gradient_alignment", b"_gradient_alignment"]  # noqa: Y015
@@ -668,6 +672,8 @@ class Observation(_message.Message):
     _WhichOneofArgType__output_weight_variance: _TypeAlias = _typing.Literal["_output_weight_variance", b"_output_weight_variance"]  # noqa: Y015
     _WhichOneofReturnType__prediction_change_variance: _TypeAlias = _typing.Literal["prediction_change_variance"]  # noqa: Y015
     _WhichOneofArgType__prediction_change_variance: _TypeAlias = _typing.Literal["_prediction_change_variance", b"_prediction_change_variance"]  # noqa: Y015
+    _WhichOneofReturnType__prediction_kl: _TypeAlias = _typing.Literal["prediction_kl"]  # noqa: Y015
+    _WhichOneofArgType__prediction_kl: _TypeAlias = _typing.Literal["_prediction_kl", b"_prediction_kl"]  # noqa: Y015
     _WhichOneofReturnType__prediction_variance: _TypeAlias = _typing.Literal["prediction_variance"]  # noqa: Y015
     _WhichOneofArgType__prediction_variance: _TypeAlias = _typing.Literal["_prediction_variance", b"_prediction_variance"]  # noqa: Y015
     _WhichOneofReturnType__validation_accuracy: _TypeAlias = _typing.Literal["validation_accuracy"]  # noqa: Y015
@@ -690,6 +696,8 @@ class Observation(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__output_weight_variance) -> _WhichOneofReturnType__output_weight_variance | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prediction_change_variance) -> _WhichOneofReturnType__prediction_change_variance | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__prediction_kl) -> _WhichOneofReturnType__prediction_kl | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__prediction_variance) -> _WhichOneofReturnType__prediction_variance | None: ...
     @_typing.overload

@@ -11,6 +11,7 @@ from rheostat_policies.api import Policy
 from rheostat_policies.feedback.adalrs import AdaLRS
 from rheostat_policies.feedback.greedy import Greedy
 from rheostat_policies.feedback.hypergradient import Hypergradient
+from rheostat_policies.feedback.kl_band import KLBand
 from rheostat_policies.feedback.learned import Learned
 from rheostat_policies.feedback.loss_spike import LossSpike
 from rheostat_policies.feedback.noise_scale import NoiseScale
@@ -21,6 +22,7 @@ POLICIES: Mapping[str, Callable[..., Policy]] = {
     "adalrs": AdaLRS,
     "greedy": Greedy,
     "hypergradient": Hypergradient,
+    "kl_band": KLBand,
     "learned": Learned,
     "loss_spike": LossSpike,
     "noise_scale": NoiseScale,
@@ -34,6 +36,7 @@ __all__ = [
     "AdaLRS",
     "Greedy",
     "Hypergradient",
+    "KLBand",
     "Learned",
     "LossSpike",
     "NoiseScale",

@@ -35,6 +35,7 @@ TYPES = {
     "prediction_change_variance": cel.Type.DOUBLE,
     "output_weight_mean": cel.Type.DOUBLE,
     "output_weight_variance": cel.Type.DOUBLE,
+    "prediction_kl": cel.Type.DOUBLE,
 }
 """The CEL type of each variable."""
 
