@@ -11,9 +11,11 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
+from typing import NamedTuple
 from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
@@ -32,55 +34,60 @@ HELD = 0.000123
 """An LR that no schedule gives."""
 
 
-# --- scenarios ---------------------------------------------------------------------------------
+# --- two releases ------------------------------------------------------------------------------
+
+
+class Access(NamedTuple):
+    """How one gets in."""
+
+    terminal: dict
+    """Environment of a terminal."""
+    scrape: dict
+    """Settings of a Prometheus job."""
+    tester: str
+    """Principal of what `helm test` does."""
 
 
 def quickstart(namespace, folder):
-    """What `docs/kubernetes.md` begins with: nobody has to prove anything."""
+    """Return Helm's options, and how one gets in: without proving anything."""
     options = ("-f", f"{namespace.chart}/ci/quickstart-values.yaml")
-    return SimpleNamespace(helm=0, options=options, caller={}, scrape={}, tester="rheostat@demo-rheostat-test")
+    return options, Access({}, {}, tester="rheostat@demo-rheostat-test")
 
 
 def tls_tokens(namespace, folder):
-    """The daemon is known by a certificate, and people and programs by tokens."""
+    """Return Helm's options, and how one gets in: with a token, and the daemon's certificate."""
     certificate, key = folder / "tls.crt", folder / "tls.key"
     command = [*SELF_SIGNED, "-keyout", key, "-out", certificate]
     subprocess.run(command, check=True, capture_output=True)
     files = {"tls.crt": certificate.read_text(), "tls.key": key.read_text()}
-    files["ca.crt"] = files["tls.crt"]  # signed by itself
+    files["ca.crt"] = files["tls.crt"]  # it has signed itself
     namespace.create("Secret", "rheostat-certificate", stringData=files)
+
     tokens = {name: rheostat("token", name) for name in ("ada", "prometheus", "helm-test")}
     for name, token in tokens.items():
         (folder / name).write_text(token["token"])
     test_token = {"token": tokens["helm-test"]["token"]}
     namespace.create("Secret", "rheostat-test-token", stringData=test_token)
+
+    quick = YAML(typ="safe", pure=True).load(namespace.chart / "ci/quickstart-values.yaml")
     values = {
         "auth": {"tokens": {"lines": [token["line"] for token in tokens.values()]}},
-        "monitoring": {"scrapeAnnotations": True},
-        "runs": read_values(namespace, "quickstart")["runs"],
+        "monitoring": quick["monitoring"],
+        "runs": quick["runs"],
     }
     (folder / "values.json").write_text(json.dumps(values))
     scenario = f"{namespace.chart}/ci/tls-tokens-values.yaml"
-    return SimpleNamespace(
-        helm=1,
-        options=("-f", scenario, "-f", folder / "values.json"),
-        caller={
-            "RHEOSTAT_CA": str(certificate),
-            "RHEOSTAT_SERVER_NAME": SERVICE,
-            "RHEOSTAT_TOKEN_FILE": str(folder / "ada"),
-        },
-        tester="helm-test",
-        scrape={
-            "tls_config": {"ca_file": str(certificate), "server_name": SERVICE},
-            "authorization": {"credentials_file": str(folder / "prometheus")},
-        },
-    )
-
-
-def read_values(namespace, scenario):
-    """Return the values of a scenario, with 1e-3 as a number, as Helm reads it."""
-    file = namespace.chart / f"ci/{scenario}-values.yaml"
-    return YAML(typ="safe", pure=True).load(file)
+    terminal = {
+        "RHEOSTAT_CA": str(certificate),
+        "RHEOSTAT_SERVER_NAME": SERVICE,
+        "RHEOSTAT_TOKEN_FILE": str(folder / "ada"),
+    }
+    scrape = {
+        "tls_config": {"ca_file": str(certificate), "server_name": SERVICE},
+        "authorization": {"credentials_file": str(folder / "prometheus")},
+    }
+    options = ("-f", scenario, "-f", folder / "values.json")
+    return options, Access(terminal, scrape, tester="helm-test")
 
 
 def rheostat(*arguments, **environment):
@@ -95,22 +102,32 @@ def rheostat(*arguments, **environment):
     return json.loads(done.stdout)
 
 
-@pytest.fixture(scope="module", params=[quickstart, tls_tokens], ids=lambda made: made.__name__)
+class Release(NamedTuple):
+    """A release `demo` on the API server."""
+
+    helm: Callable
+    """Runs the Helm that has installed it."""
+    access: Access
+
+
+@pytest.fixture(
+    scope="module",
+    params=[(quickstart, 0), (tls_tokens, 1)],
+    ids=["quickstart by the newest helm", "tls-tokens by helm 3"],
+)
 def release(request, namespace, helms, tmp_path_factory):
-    """A release `demo` on the API server: how Helm is asked about it, and how one gets in."""
-    scenario = request.param(namespace, tmp_path_factory.mktemp("scenario"))
-
-    def helm(*arguments):
-        return namespace.helm(helms[scenario.helm], *arguments)
-
-    helm("install", "demo", namespace.chart, *scenario.options)
-    yield SimpleNamespace(helm=helm, caller=scenario.caller, scrape=scenario.scrape, tester=scenario.tester)
+    """Each release in turn."""
+    prepare, binary = request.param
+    options, access = prepare(namespace, tmp_path_factory.mktemp("scenario"))
+    helm = partial(namespace.helm, helms[binary])
+    helm("install", "demo", namespace.chart, *options)
+    yield Release(helm, access)
     helm("uninstall", "demo")
 
 
 @pytest.fixture(scope="module")
 def daemon(release, namespace, play):
-    """The daemon's pod, made of the StatefulSet that the API server has, with its run running."""
+    """The daemon's pod, made of the StatefulSet that the API server has."""
     template = namespace.read("StatefulSet", "demo-rheostat")["spec"]["template"]
     with play("demo-rheostat-0", template["spec"]) as pod:
         yield pod
@@ -120,11 +137,8 @@ def daemon(release, namespace, play):
 def terminal(release, daemon, eventually):
     """A second terminal, in which people type once the run is running."""
 
-    def ask(*arguments):
-        return rheostat(*arguments, RHEOSTAT_ADDRESS=daemon.endpoint("grpc"), **release.caller)
-
     eventually(lambda: "run.running" in daemon.log, "the run is running")
-    return ask
+    return partial(rheostat, RHEOSTAT_ADDRESS=daemon.endpoint("grpc"), **release.access.terminal)
 
 
 class Prometheus:
@@ -152,7 +166,7 @@ def prometheus(release, namespace, daemon, prometheus_command, run_beside, tmp_p
         "job_name": "rheostat",
         "scheme": service["metadata"]["annotations"]["prometheus.io/scheme"],
         "static_configs": [{"targets": [daemon.endpoint("metrics")]}],
-        **release.scrape,
+        **release.access.scrape,
     }
     every = {"scrape_interval": f"{SCRAPE_SECONDS}s"}
     folder = tmp_path_factory.mktemp("prometheus")
@@ -221,9 +235,9 @@ def test_helm_test_passes(release, namespace, daemon, terminal, play, eventually
 
     assert "halved, read back, and undone" in log
     assert re.search(r"Phase: +Succeeded", told.result())
-    *_, undone = terminal("lr", "history", "digits")
-    print(undone)
-    assert undone["principal"] == release.tester
+    history = terminal("lr", "history", "digits")
+    tested_by = {one["principal"] for one in history if one["reason"].startswith("helm test")}
+    assert tested_by == {release.access.tester}
 
 
 def test_it_ends_cleanly_within_its_grace_period(daemon, terminal):

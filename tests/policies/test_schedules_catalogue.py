@@ -31,6 +31,7 @@ WRONG: Mapping[str, tuple[Mapping[str, Any], str]] = {
     "trapezoid": ({"min_lr": 0.2}, r"min_lr=0.2 must be 0 to the spec's lr of 0.1"),
     "rex": ({"min_lr": 0.2}, "min_lr=0.2 must"),
     "tanh": ({"lb": 3.0}, "lb=3.0 must be below ub=3.0"),
+    "chebyshev": ({"num_epochs": 0}, "num_epochs=0 must be at least 1"),
     "power": ({"b": 0.5}, "b=0.5 must"),
     "infinite": ({"constant_lr": 0.2}, "constant_lr=0.2 must"),
     "sequence": ({"schedules": [], "milestones": []}, r"schedules=\[\] must"),

@@ -6,6 +6,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pytorch_optimizer.lr_scheduler.chebyshev import get_chebyshev_lr_lambda
 
 from rheostat_policies import SCHEDULES, ScheduleRun
 
@@ -104,3 +105,14 @@ def test_a_trapezoid_is_a_wsd_with_straight_sides(
 
     for step in range(2 * steps):
         assert sides.learning_rate(step) == wsd.learning_rate(step)
+
+
+@given(lr=LRS, nodes=st.integers(1, 300), warms_up=st.booleans())
+def test_chebyshev_is_pytorch_optimizers_schedule(lr: float, nodes: int, warms_up: bool) -> None:
+    args = {"num_epochs": nodes, "is_warmup": warms_up}
+
+    rate = SCHEDULES["chebyshev"](a_run(lr, 1000), **args).learning_rate
+
+    for step in [*range(0, nodes, 1 + nodes // 20), nodes + 5]:
+        expected = lr * float(get_chebyshev_lr_lambda(step, nodes, warms_up))
+        assert rate(step) == pytest.approx(expected, rel=1e-12)

@@ -25,6 +25,7 @@ from rheostat_policies.schedules import (
     warmup_stable_decay,
 )
 from rheostat_policies.schedules.api import Curve, Schedule, ScheduleRun
+from rheostat_policies.schedules.chebyshev import chebyshev
 from rheostat_policies.schedules.constant import constant
 from rheostat_policies.schedules.durations import Duration, duration
 from rheostat_policies.schedules.one_cycle import OneCycleLR
@@ -39,6 +40,7 @@ SCHEDULES: Mapping[str, Callable[..., Curve]] = {
     "trapezoid": warmup_stable_decay.trapezoid,
     "rex": decays.rex,
     "tanh": decays.tanh,
+    "chebyshev": chebyshev,
     "power": decays.power,
     "infinite": decays.infinite,
     # composition

@@ -18,6 +18,7 @@ EXAMPLES: Mapping[str, Mapping[str, Any]] = {
     "trapezoid": {},
     "rex": {},
     "tanh": {},
+    "chebyshev": {"num_epochs": 32},
     "power": {"a": 0.1, "tokens_per_sample": 1, "warmup": 5},
     "infinite": {"constant_lr": 0.03, "warmup": "1ep", "anneal": "0.2dur", "min_lr": 0.003},
     "sequence": {
