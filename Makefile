@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate bench parts image test-image test-chart test-observability test-cluster clean
+.PHONY: help run test check format generate bench parts image test-image test-chart test-observability test-cluster test-played clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ run: $(SETUP) ## Train on the embedded digits, with live progress
 
 test: $(DEV) ## Run all tests
 	$(BIN)/python -m pytest --ignore tests/image --ignore tests/chart --ignore tests/observability \
-		--ignore tests/cluster
+		--ignore tests/cluster --ignore tests/played
 	@echo
 	@echo "Next: make check, or make run"
 
@@ -76,6 +76,10 @@ test-chart: $(CHART) ## Lint, render and check the Helm chart, with Helm 3 and 4
 test-cluster: $(DEV) ## Train on a real Kubernetes API server, and install the chart there (Debian, root)
 	tools/parts/kube_apiserver.sh > /dev/null || true
 	$(BIN)/python -m pytest tests/cluster --timeout 300
+
+test-played: $(DEV) ## Play what the chart puts on an API server, and steer it (Debian, root)
+	tools/parts/kube_apiserver.sh > /dev/null || true
+	$(BIN)/python -m pytest tests/played --timeout 900
 
 test-observability: $(DEV) ## Ask a real Prometheus what dashboards and alerts ask
 	$(PIP) install --constraint constraints.txt --requirement tests/observability/requirements.txt \
