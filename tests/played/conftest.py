@@ -182,6 +182,13 @@ class Pod:
     def log(self):
         return self._podman("logs", self._played, stderr=subprocess.STDOUT)
 
+    def wait_for(self, event):
+        """Wait until the log tells of an event."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while event not in (log := self.log):
+            assert time.monotonic() < deadline, log
+            time.sleep(0.1)
+
     def execute(self, *command):
         """Run a command inside, and return what it prints."""
         return self._podman("exec", self._played, *command)

@@ -134,10 +134,10 @@ def daemon(release, namespace, play):
 
 
 @pytest.fixture(scope="module")
-def terminal(release, daemon, eventually):
+def terminal(release, daemon):
     """A second terminal, in which people type once the run is running."""
 
-    eventually(lambda: "run.running" in daemon.log, "the run is running")
+    daemon.wait_for("run.running")
     return partial(rheostat, RHEOSTAT_ADDRESS=daemon.endpoint("grpc"), **release.access.terminal)
 
 

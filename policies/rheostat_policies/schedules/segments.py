@@ -2,12 +2,20 @@
 
 import math
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from rheostat_policies.schedules.api import Curve
+
+S = TypeVar("S", bound="Segment")
 
 
 class NoScaleError(ValueError):
     """No scale brings the LR that a new curve starts with to the present one."""
+
+    def __init__(self, present: float, new: float) -> None:
+        self.present = present
+        self.new = new
+        super().__init__(f"no scale leads from an LR of {present:g} to one of {new:g}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +59,7 @@ class Segment:
         return lr
 
 
-def swapped(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segment:
+def swapped(segment: S, curve: Curve, step: int, *, rescale: bool) -> S:
     """Return a segment of another curve, whose clock starts at a step.
 
     Args:
@@ -63,13 +71,15 @@ def swapped(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segm
     Raises:
         NoScaleError: if no scale does that.
     """
-    fresh = Segment(curve=curve, origin=step, since=step)
+    fresh = replace(
+        segment, curve=curve, origin=step, since=step, level=1.0, reference=1.0, rewarmings=()
+    )
     if not rescale:
         return fresh
     return _scaled(fresh, segment.learning_rate(max(step - 1, segment.since)), step)
 
 
-def refitted(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Segment:
+def refitted(segment: S, curve: Curve, step: int, *, rescale: bool) -> S:
     """Return a segment whose schedule was made anew for another length, on the same clock.
 
     Args:
@@ -88,7 +98,7 @@ def refitted(segment: Segment, curve: Curve, step: int, *, rescale: bool) -> Seg
     return _scaled(fresh, replace(segment, rewarmings=()).learning_rate(step), step)
 
 
-def rewarmed(segment: Segment, step: int, *, steps: int, start: float) -> Segment:
+def rewarmed(segment: S, step: int, *, steps: int, start: float) -> S:
     """Return a segment that rises from a share of its LR, at a step, to all of it.
 
     Args:
@@ -102,11 +112,11 @@ def rewarmed(segment: Segment, step: int, *, steps: int, start: float) -> Segmen
     return replace(segment, rewarmings=(*lasting, rise), since=step)
 
 
-def _scaled(segment: Segment, present: float, step: int) -> Segment:
+def _scaled(segment: S, present: float, step: int) -> S:
     """Return a segment scaled so that the present LR takes the place of its curve's at a step."""
     new = segment.curve.learning_rate(step - segment.origin)
     if present == new and segment.level == segment.reference:
         return segment
     if present > 0 and new > 0 and 0 < present / new < math.inf:
         return replace(segment, level=present, reference=new)
-    raise NoScaleError(f"no scale leads from an LR of {present:g} to one of {new:g}")
+    raise NoScaleError(present, new)
