@@ -156,8 +156,8 @@ def test_gpus_are_requested_limited_and_tolerated(render):
     )
 
     assert pod["containers"][0]["resources"] == {
-        "requests": {"cpu": "4", "nvidia.com/gpu": 2},
-        "limits": {"memory": "8Gi", "nvidia.com/gpu": 2},
+        "requests": {"cpu": "4", "nvidia.com/gpu": "2"},
+        "limits": {"memory": "8Gi", "nvidia.com/gpu": "2"},
     }
     assert pod["tolerations"] == [
         {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}
@@ -169,7 +169,7 @@ def test_gpus_may_have_another_name_and_no_toleration(render):
         {"gpu": {"count": 1, "resourceName": "nvidia.com/mig-1g.10gb", "tolerate": False}}
     )
 
-    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/mig-1g.10gb": 1}
+    assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/mig-1g.10gb": "1"}
     assert "tolerations" not in pod
 
 

@@ -280,7 +280,7 @@ def image(podman, namespace):
     name = f"localhost/rheostat:{version}"
     podman("tag", image, name)
     yield name
-    podman("untag", image, name)
+    podman("untag", name, name)
 
 
 @pytest.fixture(scope="session")
