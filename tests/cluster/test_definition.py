@@ -7,7 +7,9 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 from ruamel.yaml import YAML
 
-EXAMPLES = sorted((Path(__file__).resolve().parents[2] / "examples").glob("*.yaml"))
+FOLDER = Path(__file__).resolve().parents[2] / "examples"
+EXAMPLES = sorted(set(FOLDER.glob("*.yaml")) - set(FOLDER.glob("learn_*.yaml")))
+"""Specs of runs; the others configure a learner."""
 RUN = {"train": {"steps": 10}}
 
 
