@@ -5,6 +5,7 @@ kubelet would, and podman plays it, in a network of its own and under the chart'
 Torch is mounted, as in tests/image.
 """
 
+import fcntl
 import json
 import os
 import re
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import time
 from base64 import b64decode
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType
@@ -131,6 +132,11 @@ class Namespace:
         except NotFoundError:
             return None
         return found.to_dict()
+
+    def delete(self, kind, name):
+        """See to it that there is no object of that name."""
+        with suppress(NotFoundError):
+            self._objects.get(kind=kind).delete(namespace=NAMESPACE, name=name)
 
     def report(self, pod, phase):
         """Say what became of a pod, as its kubelet would."""
@@ -265,7 +271,10 @@ def podman():
             raise PodmanError(done.stderr or done.stdout)
         return done.stdout.strip()
 
-    return run
+    # Pods and images have the names that the chart gives, so two sessions would take each other's.
+    with Path(folder, "played.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield run
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ from ruamel.yaml import YAML
 
 RHEOSTAT = Path(sys.executable).with_name("rheostat")
 SERVICE = "demo-rheostat.ml.svc"
+TEST_POD = "demo-rheostat-test"
 SELF_SIGNED = (
     *("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"),
     *("-days", "1", "-subj", "/CN=demo", "-addext", f"subjectAltName=DNS:{SERVICE}"),
@@ -51,7 +52,7 @@ class Access(NamedTuple):
 def quickstart(namespace, folder):
     """Return Helm's options, and how one gets in: without proving anything."""
     options = ("-f", f"{namespace.chart}/ci/quickstart-values.yaml")
-    return options, Access({}, {}, tester="rheostat@demo-rheostat-test")
+    return options, Access({}, {}, tester=f"rheostat@{TEST_POD}")
 
 
 def tls_tokens(namespace, folder):
@@ -123,6 +124,7 @@ def release(request, namespace, helms, tmp_path_factory):
     helm("install", "demo", namespace.chart, *options)
     yield Release(helm, access)
     helm("uninstall", "demo")
+    namespace.delete("Pod", TEST_POD)  # Helm has left it if it failed
 
 
 @pytest.fixture(scope="module")
@@ -224,14 +226,13 @@ def test_prometheus_sees_within_two_scrapes_what_a_second_terminal_changes(
 
 
 def test_helm_test_passes(release, namespace, daemon, terminal, play, eventually):
-    name = "demo-rheostat-test"
     with ThreadPoolExecutor() as beside:
         told = beside.submit(release.helm, "test", "demo", "--timeout=60s")
-        made = eventually(lambda: namespace.read("Pod", name), "Helm has made the pod")
-        with play(name, made["spec"], {SERVICE: daemon.address}) as pod:
+        made = eventually(lambda: namespace.read("Pod", TEST_POD), "Helm has made the pod")
+        with play(TEST_POD, made["spec"], {SERVICE: daemon.address}) as pod:
             exit_code = pod.wait()
             log = pod.log
-        namespace.report(name, "Succeeded" if exit_code == 0 else "Failed")
+        namespace.report(TEST_POD, "Succeeded" if exit_code == 0 else "Failed")
 
     assert "halved, read back, and undone" in log
     assert re.search(r"Phase: +Succeeded", told.result())
