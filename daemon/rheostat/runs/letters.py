@@ -1,14 +1,13 @@
 """What a trainer leaves in its run's folder when no daemon is there to be told.
 
 A letter is a file of frames, as they would have gone over the link. The next daemon reads it as if
-it had just heard it, and what it knows already does no harm. It is written beside its place, on the
-disk, and then moved there, so that there is a whole one or none.
+it had just heard it, and what it knows already does no harm.
 """
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from rheostat.runs.durably import replace_durably
 from rheostat.runs.frames import BrokenFrame, encode, to_daemon
 from rheostat.runs.messages import Message, ToDaemon
 
@@ -17,14 +16,7 @@ LETTER_FILE = "letter"
 
 def leave(folder: Path, messages: Sequence[Message]) -> None:
     """Write a letter, in the place of the one before."""
-    beside = folder / f"{LETTER_FILE}.partial"
-    with beside.open("wb") as file:
-        for message in messages:
-            file.write(encode(message))
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(folder / LETTER_FILE)
-    sync_folder(folder)
+    replace_durably(folder / LETTER_FILE, b"".join(map(encode, messages)))
 
 
 def read(folder: Path) -> list[ToDaemon]:
@@ -38,12 +30,3 @@ def read(folder: Path) -> list[ToDaemon]:
 def burn(folder: Path) -> None:
     """Remove the letter, if there is one."""
     (folder / LETTER_FILE).unlink(missing_ok=True)
-
-
-def sync_folder(folder: Path) -> None:
-    """Put the names in a folder on the disk, where the system can."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -20,7 +20,7 @@ from rheostat.runs.records import RunView, Snapshot, StepRows
 from rheostat.runs.restarting import Record
 from rheostat.runs.rows import cut, end_of, merge
 from rheostat.runs.schema import MIGRATIONS
-from rheostat.steering.records import Change, Decision, DecisionRecord
+from rheostat.steering.records import Change, Decision, DecisionRecord, Offence
 
 _MAX_NAME_LENGTH = 63
 """Of a run's name, as of every name in a spec."""
@@ -195,11 +195,6 @@ class Store:
             if batch is not None:
                 _insert_rows(connection, run, batch)
 
-    def cut_rows(self, run: str, step: int) -> None:
-        """Forget a step and all after it: they will be taken again, or never were."""
-        with self._database.transaction() as connection:
-            _make_room(connection, run, step, None)
-
     def next_row(self, run: str) -> int:
         """Return the first step after those kept; 0 where none are."""
         [step] = self._database.select(
@@ -229,7 +224,8 @@ class Store:
         """Keep a change that waits for its step, until it is decided or dropped."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT OR IGNORE INTO pending_changes (run, request_id, change) VALUES (?, ?, ?)",
+                "INSERT INTO pending_changes (run, request_id, change) VALUES (?, ?, ?) "
+                "ON CONFLICT (run, request_id) DO UPDATE SET change = excluded.change",
                 (run, change.request_id, msgspec.json.encode(change).decode()),
             )
 
@@ -244,6 +240,26 @@ class Store:
             lambda row: msgspec.json.decode(row["change"], type=Change),
             "SELECT change FROM pending_changes WHERE run = ? ORDER BY ordinal",
             run,
+        )
+
+    def add_offences(self, run: str, offences: Sequence[Offence]) -> None:
+        """Keep which answers of policies were dropped by the clock; the same again does no harm."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO offences VALUES (?, ?, ?, ?)",
+                [
+                    (run, one.step, one.policy, msgspec.json.encode(one).decode())
+                    for one in offences
+                ],
+            )
+
+    def list_offences(self, run: str, from_step: int = 0) -> list[Offence]:
+        """Return the offences of a step and all after it, in step order."""
+        return self._database.select(
+            lambda row: msgspec.json.decode(row["offence"], type=Offence),
+            "SELECT offence FROM offences WHERE run = ? AND step >= ? ORDER BY step, policy",
+            run,
+            from_step,
         )
 
     def save_trainer(self, run: str, token: str, record: Record) -> None:
@@ -339,7 +355,7 @@ def _insert_rows(connection: sqlite3.Connection, run: str, batch: StepRows) -> N
     )
 
 
-def _make_room(connection: sqlite3.Connection, run: str, start: int, end: int | None) -> None:
+def _make_room(connection: sqlite3.Connection, run: str, start: int, end: int) -> None:
     """Leave of every kept batch only the steps before `start` and those from `end` on."""
     overlapping = []
     kept = connection.execute(
@@ -348,14 +364,14 @@ def _make_room(connection: sqlite3.Connection, run: str, start: int, end: int | 
     )
     for row in kept:
         batch = _rows_of(row)
-        if end is not None and batch.first_step >= end:
+        if batch.first_step >= end:
             break
         overlapping.append((row["rowid"], batch))
     for rowid, batch in overlapping:
         connection.execute("DELETE FROM step_rows WHERE rowid = ?", (rowid,))
         if batch.first_step < start:
             _insert_rows(connection, run, cut(batch, batch.first_step, start))
-        if end is not None and end_of(batch) > end:
+        if end_of(batch) > end:
             _insert_rows(connection, run, cut(batch, end, end_of(batch)))
 
 

@@ -15,6 +15,7 @@ from rheostat.runs.messages import (
     Decided,
     Hello,
     Message,
+    Offended,
     Paused,
     Ready,
     Released,
@@ -136,7 +137,7 @@ class Link:
 
     def _keep(self, message: Message) -> None:
         match message:
-            case Decided() | Telemetry():
+            case Decided() | Offended() | Telemetry():
                 self._outstanding.keep(message)
             case Ready():
                 self._ready = message

@@ -3,9 +3,9 @@
 from collections import deque
 from itertools import islice
 
-from rheostat.runs.messages import Decided, Message, Telemetry
+from rheostat.runs.messages import Decided, Message, Offended, Telemetry
 from rheostat.runs.records import Snapshot, StepRows
-from rheostat.steering.records import Change, Decision
+from rheostat.steering.records import Change, Decision, Offence
 
 MAX_ROW_BYTES = 64 * 2**20
 """Rows kept for a daemon that is away: about 1.5 million steps of a run with one param group."""
@@ -27,6 +27,7 @@ class Outstanding:
         """Rows dropped because there were too many."""
         self._max_row_bytes = max_row_bytes
         self._decisions: deque[Decision] = deque()
+        self._offences: list[Offence] = []
         self._rows: deque[StepRows] = deque()
         self._row_bytes = 0
 
@@ -41,6 +42,8 @@ class Outstanding:
             case Decided():
                 self._decisions.extend(message.decisions)
                 self.revision = message.decisions[-1].revision
+            case Offended():
+                self._offences.extend(message.offences)
             case Telemetry():
                 self.snapshot = message.snapshot
                 if message.rows is not None:
@@ -55,6 +58,8 @@ class Outstanding:
         """
         while self._decisions and self._decisions[0].revision <= revision:
             self._decisions.popleft()
+        # An offence is told, and written down, before the step that it was meant for.
+        self._offences = [one for one in self._offences if one.step >= next_row]
         while self._rows and _end(self._rows[0]) <= next_row:
             self._row_bytes -= _size(self._rows.popleft())
 
@@ -71,6 +76,8 @@ class Outstanding:
     def owed(self) -> list[Message]:
         """Return what is not durable, in the order in which it must be told."""
         messages: list[Message] = []
+        if self._offences:
+            messages.append(Offended(offences=tuple(self._offences)))
         decisions = iter(self._decisions)
         while some := tuple(islice(decisions, _DECISIONS_PER_MESSAGE)):
             messages.append(Decided(decisions=some))
