@@ -16,8 +16,8 @@ T = TypeVar("T")
 _BUSY_TIMEOUT_SECONDS = 5.0
 _MEND = (
     "the disk or something else has damaged it. Stop the daemon and save what can be read with "
-    "`sqlite3 FILE .recover | sqlite3 NEW`, or move it away and begin anew; the runs' folders, with "
-    "their checkpoints and weights, are not in it"
+    "`sqlite3 FILE .recover | sqlite3 NEW`, or move it away and begin anew; checkpoints and "
+    "weights are in the runs' folders, not in it"
 )
 
 

@@ -113,8 +113,8 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     """Seconds since the epoch."""
     kind: str
-    """`restarted`, `adopted`, `suspended`, `resumed`, `checkpoint_refused`, `checkpoint_failed`,
-    `rows_lost` or `halted`."""
+    """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`
+    or `halted`."""
     message: str
     """One line for a person."""
 
@@ -148,7 +148,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     priority: int = 0
     """Of runs that wait, the one with the highest starts first; 0 by default."""
     queued_at: float = 0.0
-    """When it last entered the queue, seconds since the epoch: of equals, the oldest starts first."""
+    """When it last entered the queue, seconds since the epoch; of equals, the oldest starts."""
     is_paused: bool = False
     """Whether somebody wants it to stand still, whatever its trainer does."""
     attempt: int = 0
@@ -158,6 +158,16 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     or `lost`, where no daemon saw it."""
     events: tuple[RunEvent, ...] = ()
     """What happened to it, the newest last; only the newest are kept."""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the validation set said when somebody asked."""
+
+    step: int
+    """Number of finished steps."""
+    validation_loss: float
+    validation_accuracy: float | None = None
+    """None where targets are not classes."""
 
 
 class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):

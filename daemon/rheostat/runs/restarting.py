@@ -14,7 +14,7 @@ _REPEATS = frozenset({"InvalidSpec", "NonFiniteLoss"})
 """Exceptions that the same spec and the same steps would only raise again."""
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class TrackRecord(msgspec.Struct, frozen=True, kw_only=True):
     """How the trainers of a run have fared so far."""
 
     reached: int = 0
@@ -55,14 +55,14 @@ class RestartPolicy(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds before a restart after some progress; twice as many after each without any."""
     longest_delay: float = 60.0
 
-    def judge(self, record: Record, death: Death) -> tuple[Record, float | None]:
+    def judge(self, record: TrackRecord, death: Death) -> tuple[TrackRecord, float | None]:
         """Return the record with one more death, and the seconds until the next trainer may start.
 
         None instead of seconds means that the run has failed.
         """
         is_farther = death.step > record.reached
         fruitless = 0 if is_farther else record.fruitless + 1
-        record = Record(reached=max(record.reached, death.step), fruitless=fruitless)
+        record = TrackRecord(reached=max(record.reached, death.step), fruitless=fruitless)
         if death.would_repeat or fruitless > self.max_restarts or self.max_restarts == 0:
             return record, None
         delay = self.first_delay * 2.0 ** max(fruitless - 1, 0)

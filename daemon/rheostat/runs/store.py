@@ -17,7 +17,7 @@ from rheostat.errors import BrokenChain, NotFound
 from rheostat.runs import audit
 from rheostat.runs.database import Database
 from rheostat.runs.records import RunView, Snapshot, StepRows
-from rheostat.runs.restarting import Record
+from rheostat.runs.restarting import TrackRecord
 from rheostat.runs.rows import cut, end_of, merge
 from rheostat.runs.schema import MIGRATIONS
 from rheostat.steering.records import Change, Decision, DecisionRecord, Offence
@@ -79,7 +79,7 @@ class Store:
             if connection.execute(_UPDATE_RUN, _row_of(view)).rowcount == 0:
                 raise NotFound(f"no run is named {view.name!r}")
 
-    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
+    def save_snapshot(self, name: str, snapshot: Snapshot | None) -> None:
         """Replace a run's snapshot and nothing else; nothing happens where there is no run."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -224,9 +224,16 @@ class Store:
         """Keep a change that waits for its step, until it is decided or dropped."""
         with self._database.transaction() as connection:
             connection.execute(
-                "INSERT INTO pending_changes (run, request_id, change) VALUES (?, ?, ?) "
-                "ON CONFLICT (run, request_id) DO UPDATE SET change = excluded.change",
+                "INSERT OR IGNORE INTO pending_changes (run, request_id, change) VALUES (?, ?, ?)",
                 (run, change.request_id, msgspec.json.encode(change).decode()),
+            )
+
+    def replace_change(self, run: str, change: Change) -> None:
+        """Keep a change in another form; nothing happens where it was not kept."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE pending_changes SET change = ? WHERE run = ? AND request_id = ?",
+                (msgspec.json.encode(change).decode(), run, change.request_id),
             )
 
     def drop_change(self, run: str, request_id: str) -> None:
@@ -262,7 +269,7 @@ class Store:
             from_step,
         )
 
-    def save_trainer(self, run: str, token: str, record: Record) -> None:
+    def save_trainer(self, run: str, token: str, record: TrackRecord) -> None:
         """Keep what the next daemon must know of a run's trainers.
 
         Args:
@@ -276,17 +283,17 @@ class Store:
                 (run, token, record.reached, record.fruitless),
             )
 
-    def get_trainer(self, run: str) -> tuple[str, Record] | None:
-        """Return what was kept of a run's trainers; None where it never had one."""
+    def get_trainer(self, run: str) -> tuple[str, TrackRecord]:
+        """Return what was kept of a run's trainers; an empty token where it never had one."""
         found = self._database.select(
             lambda row: (
                 str(row["token"]),
-                Record(reached=row["reached"], fruitless=row["fruitless"]),
+                TrackRecord(reached=row["reached"], fruitless=row["fruitless"]),
             ),
             "SELECT token, reached, fruitless FROM trainers WHERE run = ?",
             run,
         )
-        return found[0] if found else None
+        return found[0] if found else ("", TrackRecord())
 
     def close(self) -> None:
         """Close the file; nothing else may be called after."""

@@ -95,7 +95,6 @@ class Loop:
 
         Raises:
             NonFiniteLoss: if a loss is not finite.
-            LinkLost: if the daemon is gone.
         """
         train_mode(self.parts.model, self.parts.optimizer)
         while self.step < self._steering.steps and not self.is_stopped:
@@ -134,7 +133,7 @@ class Loop:
         durations = self._steering.roster.take_durations()
         telemetry = Telemetry(
             snapshot=self._snapshot(),
-            rows=None if self._link.is_congested else rows,
+            rows=rows,
             policy_durations={name: pack(seconds) for name, seconds in durations.items()},
         )
         self._link.send(*before, telemetry, *after)

@@ -10,7 +10,7 @@ class Peer(Protocol):
 
     @property
     def is_congested(self) -> bool:
-        """Whether the other side has not been reading for long."""
+        """Whether nobody is there to read what is of no use later."""
         ...
 
     def send(self, *messages: Message) -> None:
@@ -25,7 +25,7 @@ class Peer(Protocol):
 class Nobody:
     """The other side of a run that is stepped from within its own process."""
 
-    is_congested = True  # so that rows are not kept for a reader who never comes
+    is_congested = True
 
     def send(self, *messages: Message) -> None:
         """Say it to the wind."""
