@@ -70,24 +70,26 @@ class Tender:
             if self._supervisor.is_living(name):
                 await self._adopt(run)
             elif not was_begun:
-                code = await self._start(run)
+                order = await self._order(run)
+                if await self._is_over(run):
+                    return
+                code = await self._start(run, order)
             was_begun = False
             await self._read_letter(run)
-            if run.is_over:
-                return
-            if run.view.phase is Phase.STOPPING:
-                await self._keeper.end(run, Phase.STOPPED)
-                return
-            if run.is_suspending:
-                await self._put_by(run)
-                return
-            if not await self._may_restart(run, code):
+            if await self._is_over(run) or not await self._may_restart(run, code):
                 return
 
-    async def _start(self, run: LiveRun) -> int | None:
-        """Start a trainer from the newest good checkpoint; return its exit code."""
+    async def _is_over(self, run: LiveRun) -> bool:
+        """Whether the run needs no more trainers here; ends it, or puts it by, if that is so."""
+        if not run.is_over and run.view.phase is Phase.STOPPING:
+            await self._keeper.end(run, Phase.STOPPED)
+        elif not run.is_over and run.is_suspending:
+            await self._put_by(run)
+        return run.is_over
+
+    async def _start(self, run: LiveRun, order: StartOrder) -> int | None:
+        """Start a trainer; return its exit code."""
         name = run.view.name
-        order = await self._order(run)
         await self._keeper.save_trainer(run)
         await self._keeper.save(run, phase=Phase.STARTING, attempt=order.attempt)
         pid = await self._supervisor.start(name, run.view.spec, order, run.token)
@@ -172,13 +174,7 @@ class Tender:
             run, "restarted", text, restarts=restarts, phase=Phase.STARTING, pid=None
         )
         await run.sleep(delay)
-        if run.view.phase is Phase.STOPPING:
-            await self._keeper.end(run, Phase.STOPPED)
-            return False
-        if run.is_suspending:
-            await self._put_by(run)
-            return False
-        return True
+        return not await self._is_over(run)
 
     def _death(self, run: LiveRun, code: int | None) -> Death:
         told = run.failure
