@@ -12,10 +12,9 @@ from pathlib import Path
 import msgspec
 
 from rheostat.errors import InvalidSpec
-from rheostat.runs.messages import Failed, Finished, Message, Ready
+from rheostat.runs.messages import Failed, Finished, Message
 from rheostat.runs.records import Failure
-from rheostat.runs.starting import LINK_VARIABLE, SPEC_FILE, TOKEN_VARIABLE
-from rheostat.spec.models import Spec
+from rheostat.runs.starting import LINK_VARIABLE, TOKEN_VARIABLE
 from rheostat.trainer.link import Link, LinkLost
 from rheostat.trainer.refusals import violations_of
 
@@ -45,24 +44,13 @@ def main(run: str, folder: Path) -> int:
 
 def _train(run: str, folder: Path, link: Link) -> Message:
     # torch takes seconds to import: say hello first.
-    from rheostat.trainer.building import build
+    from rheostat.trainer.checkpoints.starting import start
     from rheostat.trainer.learning import NonFiniteLoss
-    from rheostat.trainer.loop import Loop
     from rheostat.trainer.modes import evaluation_mode
-    from rheostat.trainer.ranks import Alone
     from rheostat.trainer.weights import save_weights
 
-    spec = Spec.model_validate_json((folder / SPEC_FILE).read_bytes())
-    parts = build(spec, run)
-    link.send(
-        Ready(
-            steps=parts.steps,
-            groups=tuple(group.describe() for group in parts.groups),
-            device=str(parts.device),
-            warnings=parts.warnings,
-        )
-    )
-    loop = Loop(parts, link, Alone())
+    loop = start(run, folder, link)
+    parts = loop.parts
     try:
         result = loop.run()
     except NonFiniteLoss:

@@ -4,7 +4,7 @@ import select
 import socket
 
 from rheostat.runs.frames import Decoder, encode, to_trainer
-from rheostat.runs.messages import Hello, Message, ToTrainer
+from rheostat.runs.messages import Hello, Message, ToTrainer, Unacknowledged
 
 CONGESTED_BYTES = 64 * 2**20
 """Unsent bytes above which step rows are dropped rather than kept: a daemon that has stopped
@@ -70,6 +70,13 @@ class Link:
             received += self._decoder.feed(data)
             if len(data) < _CHUNK:
                 return received
+
+    def unacknowledged(self) -> Unacknowledged:
+        """Return that everything is taken for written down once it is sent."""
+        return Unacknowledged()
+
+    def send_again(self, told: Unacknowledged) -> None:
+        """Send what another trainer of the run has told."""
 
     def close(self) -> None:
         """Send what is left, wait until the daemon has it all, and hang up.

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from rheostat.runs.messages import Message, ToTrainer
+from rheostat.runs.messages import Message, ToTrainer, Unacknowledged
 
 
 class Peer(Protocol):
@@ -21,6 +21,14 @@ class Peer(Protocol):
         """Return what has arrived, waiting up to `timeout` seconds for the first."""
         ...
 
+    def unacknowledged(self) -> Unacknowledged:
+        """Return what was sent and may not be written down yet, for a checkpoint to hold."""
+        ...
+
+    def send_again(self, told: Unacknowledged) -> None:
+        """Send what another trainer of the run has told, where it is not written down yet."""
+        ...
+
 
 class Nobody:
     """The other side of a run that is stepped from within its own process."""
@@ -33,3 +41,10 @@ class Nobody:
     def receive(self, timeout: float = 0.0) -> list[ToTrainer]:
         """Return that nobody has asked for anything."""
         return []
+
+    def unacknowledged(self) -> Unacknowledged:
+        """Return that nobody waits for anything."""
+        return Unacknowledged()
+
+    def send_again(self, told: Unacknowledged) -> None:
+        """Say it to the wind."""
