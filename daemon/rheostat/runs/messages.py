@@ -62,6 +62,26 @@ class StopCommand(Message, frozen=True):
     """End the run at the next boundary, validated and saved as if that were its last step."""
 
 
+class Welcome(Message, frozen=True):
+    """The answer to a Hello: what of the run is on the disk, so that the rest can be sent again."""
+
+    revision: int
+    """That of the newest durable decision."""
+    next_row: int
+    """The first step whose row is not durable."""
+
+
+class Acknowledged(Message, frozen=True):
+    """More has become durable; the trainer may forget it."""
+
+    revision: int
+    next_row: int
+
+
+class Released(Message, frozen=True):
+    """The trainer's last words are durable; it may exit."""
+
+
 class SaveCommand(Message, frozen=True):
     """Take a checkpoint at the boundary where this arrives, then send `Saved` or `SaveFailed`."""
 
@@ -83,12 +103,20 @@ class EvaluateCommand(Message, frozen=True):
 
 
 class Hello(Message, frozen=True):
-    """First message of a connection: who I am."""
+    """First message of a connection: who I am. Nothing else is said before the Welcome."""
 
     run: str
     token: str
-    """The secret the daemon gave this trainer at its start."""
+    """The secret that the run's trainers prove themselves with."""
     pid: int
+    revision: int = 0
+    """That of the newest decision made."""
+    step: int = 0
+    """Number of finished steps when the state was last told."""
+    is_paused: bool = False
+    """Whether the loop stands still."""
+    lost_rows: int = 0
+    """Rows dropped so far because nobody took them for too long."""
 
 
 class Ready(Message, frozen=True):
@@ -237,6 +265,9 @@ ToTrainer = (
     | PauseCommand
     | ResumeCommand
     | StopCommand
+    | Welcome
+    | Acknowledged
+    | Released
     | SaveCommand
     | EvaluateCommand
 )

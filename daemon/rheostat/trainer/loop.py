@@ -329,7 +329,7 @@ class Loop:
         if self._learner.watch is not None and gradients is not None:
             self._learner.watch.recall(gradients)
         self._predictions.recall(predictions)
-        self._link.send_again(state.unacknowledged)
+        self._reporter.tell_again(state.unacknowledged)
         recall_generators(generators_of(state))
 
     def _news(self) -> list[Message]:

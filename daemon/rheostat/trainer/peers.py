@@ -10,7 +10,7 @@ class Peer(Protocol):
 
     @property
     def is_congested(self) -> bool:
-        """Whether the other side has not been reading for long."""
+        """Whether nobody is there to read what is of no use later."""
         ...
 
     def send(self, *messages: Message) -> None:
@@ -25,15 +25,11 @@ class Peer(Protocol):
         """Return what was sent and may not be written down yet, for a checkpoint to hold."""
         ...
 
-    def send_again(self, told: Unacknowledged) -> None:
-        """Send what another trainer of the run has told, where it is not written down yet."""
-        ...
-
 
 class Nobody:
     """The other side of a run that is stepped from within its own process."""
 
-    is_congested = True  # so that rows are not kept for a reader who never comes
+    is_congested = True
 
     def send(self, *messages: Message) -> None:
         """Say it to the wind."""
@@ -45,6 +41,3 @@ class Nobody:
     def unacknowledged(self) -> Unacknowledged:
         """Return that nobody waits for anything."""
         return Unacknowledged()
-
-    def send_again(self, told: Unacknowledged) -> None:
-        """Say it to the wind."""

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 
-from rheostat.runs.messages import Message, Telemetry
+from rheostat.runs.messages import Decided, Message, Offended, Telemetry, Unacknowledged
 from rheostat.runs.records import Snapshot
 from rheostat.steering.steering import Steering
 from rheostat.trainer.peers import Peer
@@ -49,10 +49,21 @@ class Reporter:
         durations = self._steering.roster.take_durations()
         telemetry = Telemetry(
             snapshot=self._snapshot(),
-            rows=None if self._link.is_congested else rows,
+            rows=rows,
             policy_durations={name: pack(seconds) for name, seconds in durations.items()},
         )
         self._link.send(*before, telemetry, *after)
+
+    def tell_again(self, told: Unacknowledged) -> None:
+        """Tell what another trainer of the run had told; what is known already does no harm."""
+        messages: list[Message] = []
+        if told.offences:
+            messages.append(Offended(offences=told.offences))
+        if told.decisions:
+            messages.append(Decided(decisions=told.decisions))
+        snapshot = self._snapshot()
+        messages += [Telemetry(snapshot=snapshot, rows=rows) for rows in told.rows]
+        self._link.send(*messages)
 
     def is_due(self, duration: float) -> bool:
         """Whether it is time to report again, after a step that took some seconds."""

@@ -24,7 +24,7 @@ from rheostat.runs.messages import (
     ToTrainer,
     Unacknowledged,
 )
-from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, START_FILE, StartOrder
+from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, StartOrder
 from rheostat.spec.models import Spec
 from rheostat.steering.records import Decision, Offence
 from rheostat.trainer.checkpoints.starting import start
@@ -54,9 +54,6 @@ class Daemon:
     def unacknowledged(self) -> Unacknowledged:
         return Unacknowledged()
 
-    def send_again(self, told: Unacknowledged) -> None:
-        pass
-
     def all(self, kind: type[M]) -> list[M]:
         return [one for one in self.heard if isinstance(one, kind)]
 
@@ -80,7 +77,7 @@ class Daemon:
                 packed = getattr(rows, name)
                 packed = packed[group] if group else packed
                 unpacked = struct.unpack(f"<{rows.count}d", packed)
-                values |= dict(zip(range(rows.first_step, rows.first_step + rows.count), unpacked))
+                values |= dict(enumerate(unpacked, start=rows.first_step))
         return values
 
     def validations(self) -> dict[int, float]:
@@ -102,10 +99,10 @@ class Run:
         """Start a trainer, in this process, which another run has left as it pleased."""
         for generator in (random.seed, np.random.seed, torch.manual_seed):
             generator(random.randrange(2**32))
-        if order is not None:
-            (self.folder / START_FILE).write_bytes(msgspec.json.encode(order))
         daemon = Daemon(commands)
-        daemon.loop = start("run", self.folder, daemon)
+        written = msgspec.json.encode(order or StartOrder())
+        order = msgspec.json.decode(written, type=StartOrder)
+        daemon.loop = start("run", self.folder, daemon, order)
         return daemon
 
     @property

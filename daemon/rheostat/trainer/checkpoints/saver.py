@@ -121,8 +121,9 @@ class Saver:
         """Return why a checkpoint is due after the step just finished, None where none is."""
         spec, loss = self._spec, progress.validation_loss
         waited = time.perf_counter() - self._taken_at
-        is_new = loss is not None and progress.validation_step == progress.step
-        if is_new and loss < self._lowest and spec.keep_best and waited >= BEST_SECONDS:
+        is_new = progress.validation_step == progress.step
+        is_best = is_new and loss is not None and loss < self._lowest
+        if is_best and spec.keep_best and waited >= BEST_SECONDS:
             return "best"
         if spec.every is not None and progress.step % spec.every == 0:
             return "every"

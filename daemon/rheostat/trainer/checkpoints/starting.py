@@ -4,10 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import msgspec
-
 from rheostat.runs.messages import Ready
-from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, START_FILE, StartOrder
+from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, StartOrder
 from rheostat.spec.models import Spec
 from rheostat.steering.script import Script
 from rheostat.trainer.building import Parts, build
@@ -20,13 +18,14 @@ from rheostat.trainer.peers import Peer
 from rheostat.trainer.ranks import Alone
 
 
-def start(run: str, folder: Path, link: Peer) -> Loop:
+def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
     """Build a run from its folder, bring it to where it had come, and tell that it is ready.
 
     Args:
         run: its name.
-        folder: with its spec, and the order where to begin if there is one.
+        folder: with its spec.
         link: whom to tell.
+        order: where to begin, and what has been decided from there on.
 
     Raises:
         InvalidSpec: for what only torch, the data and the model can tell.
@@ -35,7 +34,6 @@ def start(run: str, folder: Path, link: Peer) -> Loop:
     """
     text = (folder / SPEC_FILE).read_bytes()
     spec, digest = Spec.model_validate_json(text), hashlib.sha256(text).hexdigest()
-    order = read_order(folder)
     parts = build(spec, run)
     state, lost = None, list[str]()
     if order.checkpoint is not None:
@@ -56,14 +54,6 @@ def start(run: str, folder: Path, link: Peer) -> Loop:
     )
     saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest)
     return Loop(parts, link, Alone(), saver, state)
-
-
-def read_order(folder: Path) -> StartOrder:
-    """Return where a run's trainer is to begin; at step 0 if nobody has said anything else."""
-    file = folder / START_FILE
-    if not file.exists():
-        return StartOrder()
-    return msgspec.json.decode(file.read_bytes(), type=StartOrder)
 
 
 def _told(parts: Parts, order: StartOrder, script: Script, state: State | None) -> Sequence[str]:
