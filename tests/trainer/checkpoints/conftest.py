@@ -1,9 +1,9 @@
 """Runs that are interrupted and go on, beside the same runs left alone."""
 
-import hashlib
 import json
 import random
 import struct
+import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -58,6 +58,18 @@ class Daemon:
         return [one for one in self.heard if isinstance(one, kind)]
 
     @property
+    def step(self) -> int:
+        assert self.loop is not None
+        return self.loop.step
+
+    def finish(self) -> dict[str, torch.Tensor]:
+        """Train to the end and return the weights, as they are learned with."""
+        assert self.loop is not None
+        self.loop.run()
+        state = self.loop.parts.model.state_dict()
+        return {name: one.clone() for name, one in state.items() if isinstance(one, torch.Tensor)}
+
+    @property
     def decisions(self) -> list[Decision]:
         return [one for message in self.all(Decided) for one in message.decisions]
 
@@ -66,18 +78,19 @@ class Daemon:
         return [one for message in self.all(Offended) for one in message.offences]
 
     def losses(self) -> dict[int, float]:
-        return self.column("train_loss")
+        return {step: loss for (_, step), loss in self.column("train_loss").items()}
 
-    def column(self, name: str, group: str = "") -> dict[int, float]:
-        """Return a value by step."""
+    def column(self, name: str) -> dict[tuple[str, int], float]:
+        """Return a value by group, if it has groups, and step."""
         values = {}
         for message in self.all(Telemetry):
             rows = message.rows
-            if rows is not None and rows.count:
-                packed = getattr(rows, name)
-                packed = packed[group] if group else packed
-                unpacked = struct.unpack(f"<{rows.count}d", packed)
-                values |= dict(enumerate(unpacked, start=rows.first_step))
+            if rows is None:
+                continue
+            packed = getattr(rows, name)
+            for group, column in (packed if isinstance(packed, dict) else {"": packed}).items():
+                unpacked = struct.unpack(f"<{rows.count}d", column)
+                values |= {(group, rows.first_step + n): one for n, one in enumerate(unpacked)}
         return values
 
     def validations(self) -> dict[int, float]:
@@ -114,64 +127,37 @@ class Run:
         assert found is not None, refused
         return found.path
 
+    def interrupt(
+        self, at: int, commands: Commands | None = None, *, steps_more: int = 3
+    ) -> tuple[Daemon, StartOrder]:
+        """Train until a checkpoint is written at a step, and on until the trainer is killed.
 
-def finish(daemon: Daemon) -> dict[str, torch.Tensor]:
-    """Train to the end and return the weights, as they are learned with."""
-    assert daemon.loop is not None
-    daemon.loop.run()
-    return weights(daemon)
+        Returns:
+            What its daemon has heard, and the order that the next trainer gets.
+        """
+        plan = {step: list(some) for step, some in (commands or {}).items()}
+        plan[at] = [*plan.get(at, ()), SaveCommand(command_id=1000)]
+        daemon = self.begin(plan)
+        assert daemon.loop is not None
+        daemon.loop.advance(at + steps_more)
+        while daemon.loop._saver.is_busy:  # type: ignore[union-attr]
+            time.sleep(0.01)
+        daemon.loop.report(after=daemon.loop._news())
+        assert not daemon.all(SaveFailed), daemon.all(SaveFailed)
+        return daemon, self.order_after(daemon)
 
-
-def weights(daemon: Daemon) -> dict[str, torch.Tensor]:
-    assert daemon.loop is not None
-    return {name: one.clone() for name, one in daemon.loop.parts.model.state_dict().items()}
-
-
-def interrupt(
-    run: Run,
-    at: int,
-    commands: Commands | None = None,
-    *,
-    killed_at: int | None = None,
-) -> tuple[Daemon, StartOrder]:
-    """Train until a checkpoint is written at a step, and on until the trainer is killed.
-
-    Returns:
-        What its daemon has heard, and the order that the next trainer gets.
-    """
-    killed_at = at + 3 if killed_at is None else killed_at
-    ask = SaveCommand(command_id=1000)
-    plan = {step: list(some) for step, some in (commands or {}).items()}
-    plan[at] = [*plan.get(at, ()), ask]
-    daemon = run.begin(plan)
-    assert daemon.loop is not None
-    daemon.loop.advance(killed_at)
-    daemon.loop._saver.finish(daemon.loop.progress, None)  # type: ignore[union-attr]
-    daemon.loop.report(after=daemon.loop._news())
-    assert not daemon.all(SaveFailed), daemon.all(SaveFailed)
-    return daemon, order_after(run, daemon)
-
-
-def order_after(run: Run, daemon: Daemon, steps_done: int = 0) -> StartOrder:
-    found, refused = newest_good(run.checkpoints)
-    assert not refused
-    revision = found.revision if found else 0
-    return StartOrder(
-        attempt=2,
-        checkpoint=found.path if found else None,
-        decisions=tuple(one for one in daemon.decisions if one.revision > revision),
-        offences=tuple(daemon.offences),
-        steps_done=steps_done,
-    )
-
-
-def assert_same(
-    one: dict[str, torch.Tensor], other: dict[str, torch.Tensor], where: str = ""
-) -> None:
-    """Whether weights are equal to the last bit."""
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert torch.equal(tensor, other[name]), f"{where} {name}"
+    def order_after(self, daemon: Daemon, steps_done: int = 0) -> StartOrder:
+        """Return what the next trainer is told, when all that was decided was written down."""
+        found, refused = newest_good(self.checkpoints)
+        assert not refused
+        revision = found.revision if found else 0
+        return StartOrder(
+            attempt=2,
+            checkpoint=found.path if found else None,
+            decisions=tuple(one for one in daemon.decisions if one.revision > revision),
+            offences=tuple(daemon.offences),
+            steps_done=steps_done,
+        )
 
 
 @pytest.fixture
@@ -193,8 +179,3 @@ def a_run(tmp_path: Path) -> Callable[..., Run]:
         return run
 
     return make
-
-
-def digest(weights: dict[str, torch.Tensor]) -> str:
-    joined = b"".join(one.numpy().tobytes() for one in weights.values())
-    return hashlib.sha256(joined).hexdigest()
