@@ -114,18 +114,21 @@ def verify(path: Path) -> Manifest:
     """
     manifest = read_manifest(path)
     for name, known in manifest.files.items():
+        if Path(name).name != name:
+            raise BadCheckpoint(f"checkpoint {path}: {name!r} is no name of a file in it")
         try:
-            size, digest = _measured(path / name)
+            found = measure(path / name)
         except OSError as error:
             raise BadCheckpoint(f"checkpoint {path}: {name} cannot be read: {error}") from error
-        if size != known.bytes:
+        if found.bytes != known.bytes:
             raise BadCheckpoint(
-                f"checkpoint {path}: {name} has {size} bytes, not the {known.bytes} it was "
+                f"checkpoint {path}: {name} has {found.bytes} bytes, not the {known.bytes} it was "
                 "written with"
             )
-        if digest != known.sha256:
+        if found.sha256 != known.sha256:
             raise BadCheckpoint(
-                f"checkpoint {path}: {name} is damaged: its SHA-256 is {digest}, not {known.sha256}"
+                f"checkpoint {path}: {name} is damaged: its SHA-256 is {found.sha256}, not "
+                f"{known.sha256}"
             )
     return manifest
 
@@ -207,6 +210,20 @@ def info_of(path: Path, manifest: Manifest) -> CheckpointInfo:
     )
 
 
+def measure(path: Path) -> FileInfo:
+    """Return size and checksum of a file.
+
+    Raises:
+        OSError: if it cannot be read.
+    """
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+    return FileInfo(bytes=size, sha256=digest.hexdigest())
+
+
 class _Version(msgspec.Struct):
     schema_version: int
 
@@ -215,12 +232,3 @@ def _folders(folder: Path) -> Iterator[Path]:
     """Yield what is named like a checkpoint, oldest first."""
     if folder.is_dir():
         yield from sorted(path for path in folder.iterdir() if path.name.startswith(PREFIX))
-
-
-def _measured(path: Path) -> tuple[int, str]:
-    digest, size = hashlib.sha256(), 0
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            size += len(chunk)
-    return size, digest.hexdigest()

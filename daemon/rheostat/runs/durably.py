@@ -11,12 +11,21 @@ def replace_durably(path: Path, data: bytes) -> None:
         OSError: if the disk takes it not; the old one is still there then.
     """
     beside = path.with_name(f".{path.name}.partial")
-    with beside.open("wb") as file:
+    write_durably(beside, data)
+    beside.replace(path)
+    sync_folder(path.parent)
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Write a file whose name becomes durable with its folder.
+
+    Raises:
+        OSError: if the disk takes it not; there may be a part of it then.
+    """
+    with path.open("wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
-    beside.replace(path)
-    sync_folder(path.parent)
 
 
 def sync_folder(folder: Path) -> None:

@@ -190,6 +190,12 @@ class Evaluated(Message, frozen=True):
     """None where targets are not classes."""
 
 
+class Warned(Message, frozen=True):
+    """Something that whoever looks after the run should know; it goes on."""
+
+    text: str
+
+
 class Observed(Message, frozen=True):
     """What a remote policy sees at a step boundary."""
 
@@ -241,6 +247,17 @@ class Failed(Message, frozen=True):
     failure: Failure
 
 
+class Unacknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trainer has told and the daemon may not have written down yet.
+
+    A checkpoint holds it, since it holds the steps and decisions that are told here.
+    """
+
+    decisions: tuple[Decision, ...] = ()
+    offences: tuple[Offence, ...] = ()
+    rows: tuple[StepRows, ...] = ()
+
+
 ToTrainer = (
     ChangeCommand
     | PolicyAnswer
@@ -264,6 +281,7 @@ ToDaemon = (
     | Saved
     | SaveFailed
     | Evaluated
+    | Warned
     | Observed
     | Applied
     | Refused

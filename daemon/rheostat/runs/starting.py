@@ -7,7 +7,7 @@ from rheostat.steering.records import Decision, Offence
 SPEC_FILE = "spec.json"
 """In the run's folder: the whole spec, defaults filled in."""
 START_FILE = "start.json"
-"""In the run's folder: a `StartOrder` as JSON; where there is none, the run starts from nothing."""
+"""In the run's folder: a `StartOrder` as JSON."""
 CHECKPOINTS_FOLDER = "checkpoints"
 """In the run's folder: a folder for each checkpoint."""
 LOG_FILE = "trainer.log"

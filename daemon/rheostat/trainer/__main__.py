@@ -13,17 +13,15 @@ import msgspec
 
 from rheostat.errors import InvalidSpec
 from rheostat.runs import letters
-from rheostat.runs.messages import Failed, Finished, Message, Ready
+from rheostat.runs.messages import Failed, Finished, Message
 from rheostat.runs.records import Failure
 from rheostat.runs.starting import (
     LINK_VARIABLE,
     LOCK_VARIABLE,
-    SPEC_FILE,
     START_FILE,
     TOKEN_VARIABLE,
     StartOrder,
 )
-from rheostat.spec.models import Spec
 from rheostat.trainer.link import Link
 from rheostat.trainer.refusals import violations_of
 
@@ -41,7 +39,7 @@ def main(run: str, folder: Path) -> int:
         Path(os.environ[LINK_VARIABLE]), run, os.environ[TOKEN_VARIABLE], patience=order.patience
     )
     try:
-        last = _train(run, folder, link)
+        last = _train(run, folder, link, order)
     except InvalidSpec as error:
         message = f"the spec cannot be run: {error}"
         kind, violations = type(error).__name__, violations_of(error)
@@ -63,26 +61,15 @@ def _sign(lock: int) -> None:
     os.pwrite(lock, str(os.getpid()).encode(), 0)
 
 
-def _train(run: str, folder: Path, link: Link) -> Message:
+def _train(run: str, folder: Path, link: Link, order: StartOrder) -> Message:
     # torch takes seconds to import: say hello first.
-    from rheostat.trainer.building import build
+    from rheostat.trainer.checkpoints.starting import start
     from rheostat.trainer.learning import NonFiniteLoss
-    from rheostat.trainer.loop import Loop
     from rheostat.trainer.modes import evaluation_mode
-    from rheostat.trainer.ranks import Alone
     from rheostat.trainer.weights import save_weights
 
-    spec = Spec.model_validate_json((folder / SPEC_FILE).read_bytes())
-    parts = build(spec, run)
-    link.send(
-        Ready(
-            steps=parts.steps,
-            groups=tuple(group.describe() for group in parts.groups),
-            device=str(parts.device),
-            warnings=parts.warnings,
-        )
-    )
-    loop = Loop(parts, link, Alone())
+    loop = start(run, folder, link, order)
+    parts = loop.parts
     try:
         result = loop.run()
     except NonFiniteLoss:

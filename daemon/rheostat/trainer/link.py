@@ -23,6 +23,7 @@ from rheostat.runs.messages import (
     StopCommand,
     Telemetry,
     ToTrainer,
+    Unacknowledged,
     Welcome,
 )
 from rheostat.trainer.outstanding import MAX_ROW_BYTES, Outstanding
@@ -114,6 +115,10 @@ class Link:
         for message in self._read(self._socket):
             self._take(message, heard)
         return heard
+
+    def unacknowledged(self) -> Unacknowledged:
+        """Return what is not known to be written down yet, for a checkpoint to hold."""
+        return self._outstanding.unacknowledged()
 
     def close(self, last: Message) -> list[Message]:
         """Send the trainer's last words, wait until they are durable, and hang up.

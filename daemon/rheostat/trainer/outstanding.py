@@ -3,7 +3,7 @@
 from collections import deque
 from itertools import islice
 
-from rheostat.runs.messages import Decided, Message, Offended, Telemetry
+from rheostat.runs.messages import Decided, Message, Offended, Telemetry, Unacknowledged
 from rheostat.runs.records import Snapshot, StepRows
 from rheostat.steering.records import Change, Decision, Offence
 
@@ -85,6 +85,14 @@ class Outstanding:
             messages += [Telemetry(snapshot=self.snapshot, rows=rows) for rows in self._rows]
             messages.append(Telemetry(snapshot=self.snapshot))
         return messages
+
+    def unacknowledged(self) -> Unacknowledged:
+        """Return all of it, for a checkpoint to hold."""
+        return Unacknowledged(
+            decisions=tuple(self._decisions),
+            offences=tuple(self._offences),
+            rows=tuple(self._rows),
+        )
 
     def _keep_rows(self, rows: StepRows) -> None:
         self._rows.append(rows)
