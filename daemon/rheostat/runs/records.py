@@ -113,8 +113,8 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     """Seconds since the epoch."""
     kind: str
-    """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`
-    or `halted`."""
+    """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`,
+    `halted` or `warned`."""
     message: str
     """One line for a person."""
 

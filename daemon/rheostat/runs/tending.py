@@ -1,14 +1,12 @@
 """One run seen through its trainers: the first is started, one that has died gets a successor."""
 
 import asyncio
-from pathlib import Path
 
 import structlog
 
 from rheostat.errors import RheostatError
 from rheostat.runs import letters
-from rheostat.runs.checkpoints import BadCheckpoint, CheckpointInfo, info_of, newest_good, verify
-from rheostat.runs.checkpoints import list_checkpoints as listed
+from rheostat.runs.checkpoints import CheckpointInfo, newest_good
 from rheostat.runs.hearing import Hearing
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.link import LinkServer
@@ -130,7 +128,7 @@ class Tender:
 
     async def _newest_checkpoint(self, run: LiveRun) -> CheckpointInfo | None:
         folder = self._supervisor.checkpoints_of(run.view.name)
-        found, refused = await asyncio.to_thread(usable, folder, run.view.revision)
+        found, refused = await asyncio.to_thread(newest_good, folder)
         for text in refused:
             run.count_checkpoint("refused")
             where = f"the one of step {found.step} is used" if found else "the run begins anew"
@@ -223,28 +221,3 @@ class Tender:
                     told.add(name)
                     text = f"a signal has halted its trainer; to go on: kill -CONT {run.view.pid}"
                     await self._keeper.tell(run, "halted", text)
-
-
-def usable(folder: Path, revision: int) -> tuple[CheckpointInfo | None, list[str]]:
-    """Return the newest checkpoint that a run can go on from, and why newer ones are passed over.
-
-    Args:
-        folder: where they are.
-        revision: of the newest decision that is written down; a checkpoint with a newer one holds
-            an LR that nobody could account for.
-    """
-    found, refused = newest_good(folder)
-    if found is None or found.revision <= revision:
-        return found, refused
-    for info in reversed(listed(folder)):
-        if info.revision > revision:
-            refused.append(
-                f"checkpoint {info.path} contains decision {info.revision}, and the history ends "
-                f"with {revision}"
-            )
-            continue
-        try:
-            return info_of(Path(info.path), verify(Path(info.path))), refused
-        except BadCheckpoint as error:
-            refused.append(str(error))
-    return None, refused

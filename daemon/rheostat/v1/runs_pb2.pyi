@@ -405,8 +405,8 @@ class RunEvent(_message.Message):
     time: _builtins.float
     """time is in seconds since the epoch."""
     kind: _builtins.str
-    """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost or
-    halted.
+    """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost,
+    halted or warned.
     """
     message: _builtins.str
     """message is one line for a person."""
