@@ -10,7 +10,6 @@ from rheostat.runs.records import Phase, RunView, Snapshot
 from rheostat.steering.records import GroupState, PolicyStatus
 from rheostat.telemetry.server import TelemetryServer
 
-
 CHECKPOINT = CheckpointInfo(
     step=40,
     revision=3,

@@ -117,15 +117,15 @@ CHECKPOINTS = MetricDescription(
     "rheostat_checkpoints_total",
     "counter",
     ("run", "outcome"),
-    "Checkpoints by outcome, since the daemon was started: saved, failed where the disk did not take "
-    "one, refused where one was damaged and an older one was used.",
+    "Checkpoints by outcome, since the daemon was started: saved, failed where the disk did not "
+    "take one, refused where one was damaged and an older one was used.",
 )
 CHECKPOINT_DURATION = MetricDescription(
     "rheostat_checkpoint_duration_seconds",
     "histogram",
     ("run",),
-    "Time from the step boundary at which a checkpoint was taken until it was on the disk, since the "
-    "daemon was started; the run trains meanwhile.",
+    "Time from the step boundary at which a checkpoint was taken until it was on the disk, since "
+    "the daemon was started; the run trains meanwhile.",
 )
 CHECKPOINT_TIMESTAMP = MetricDescription(
     "rheostat_checkpoint_timestamp_seconds",
