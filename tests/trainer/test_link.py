@@ -199,9 +199,7 @@ def test_last_words_that_no_daemon_has_written_down_are_handed_back(
     assert [type(one) for one in untold] == [Decided, Telemetry, Finished]
 
 
-def test_last_words_said_before_the_welcome_are_not_forgotten(
-    tmp_path: Path, clock: Clock
-) -> None:
+def test_last_words_said_before_the_welcome_are_not_forgotten(tmp_path: Path, clock: Clock) -> None:
     daemon = Daemon(tmp_path, "first")
     link = Link(tmp_path / "link", "digits", "secret", clock=clock)
     daemon.accept()
