@@ -43,7 +43,7 @@ class Database:
         self._path = path
         with self._errors_with_path():
             os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-            path.chmod(0o600)
+            path.chmod(0o600)  # also where an older Rheostat has made it
             # Transactions are begun by hand: `sqlite3` would begin them lazily and not IMMEDIATE.
             self._connection = sqlite3.connect(
                 path,

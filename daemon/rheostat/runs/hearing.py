@@ -25,6 +25,7 @@ from rheostat.runs.messages import (
     SaveFailed,
     Telemetry,
     ToDaemon,
+    Warned,
 )
 from rheostat.runs.records import Failure, Phase, Snapshot
 
@@ -81,6 +82,8 @@ class Hearing:
                 self._saved(run, message)
             case SaveFailed():
                 await self._save_failed(run, message)
+            case Warned():
+                await self._keeper.tell(run, "warned", message.text)
             case Ready():
                 await self._ready(run, message)
             case Paused():

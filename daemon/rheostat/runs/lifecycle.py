@@ -16,6 +16,8 @@ from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.supervisor import Supervisor
 from rheostat.runs.tending import Tender
 
+_KILL_AGAIN_SECONDS = 0.1
+
 log = structlog.get_logger()
 
 
@@ -128,9 +130,10 @@ class Lifecycle:
             _, late = await asyncio.wait(tasks, timeout=seconds)
             if late:
                 log.warning("drain.killing", trainers=len(late))
-                for name in list(self._tasks):
-                    self._supervisor.kill(name)
-                await asyncio.wait(late)
+                while self._tasks:  # one may just be starting a trainer
+                    for name in list(self._tasks):
+                        self._supervisor.kill(name)
+                    await asyncio.wait(late, timeout=_KILL_AGAIN_SECONDS)
         for chore in self._chores:
             chore.cancel()
         await self._link.stop()

@@ -113,8 +113,8 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     time: float
     """Seconds since the epoch."""
     kind: str
-    """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`
-    or `halted`."""
+    """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`,
+    `halted` or `warned`."""
     message: str
     """One line for a person."""
 
@@ -155,7 +155,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """How many trainers it has had."""
     restarts: dict[str, int] = {}
     """How many of them took the place of one that had died, by reason: `killed`, `exited`, `failed`
-    or `lost`, where no daemon saw it."""
+    or `lost`, where the daemon that had started it was gone."""
     events: tuple[RunEvent, ...] = ()
     """What happened to it, the newest last; only the newest are kept."""
 

@@ -8,7 +8,7 @@ from rheostat.runs.records import Failure
 
 Reason = Literal["killed", "exited", "failed", "lost"]
 """How a trainer ended: by a signal, by itself without a word, with an exception that it told of, or
-unseen, while no daemon was there."""
+unseen, because another daemon had started it."""
 
 _REPEATS = frozenset({"InvalidSpec", "NonFiniteLoss"})
 """Exceptions that the same spec and the same steps would only raise again."""

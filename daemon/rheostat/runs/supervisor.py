@@ -120,8 +120,8 @@ class Supervisor:
         """Wait for a run's trainer to end.
 
         Returns:
-            Its exit code, -N for signal N; None where another daemon has started it, as only a
-            parent is told.
+            Its exit code, -N for signal N; None where another daemon has started it, since only
+            that one would have been told.
         """
         process = self._processes.get(run)
         if process is None:
@@ -165,7 +165,7 @@ class Supervisor:
 
 def _how(code: int | None) -> str:
     if code is None:
-        return "ended while no daemon was there,"
+        return "that another daemon had started ended"
     if code >= 0:
         return f"exited with {code}"
     hint = " (out of memory?)" if code == -signal.SIGKILL else ""

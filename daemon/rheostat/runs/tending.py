@@ -1,14 +1,12 @@
 """One run seen through its trainers: the first is started, one that has died gets a successor."""
 
 import asyncio
-from pathlib import Path
 
 import structlog
 
 from rheostat.errors import RheostatError
 from rheostat.runs import letters
-from rheostat.runs.checkpoints import BadCheckpoint, CheckpointInfo, info_of, newest_good, verify
-from rheostat.runs.checkpoints import list_checkpoints as listed
+from rheostat.runs.checkpoints import CheckpointInfo, newest_good
 from rheostat.runs.hearing import Hearing
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.link import LinkServer
@@ -70,24 +68,26 @@ class Tender:
             if self._supervisor.is_living(name):
                 await self._adopt(run)
             elif not was_begun:
-                code = await self._start(run)
+                order = await self._order(run)
+                if await self._is_over(run):
+                    return
+                code = await self._start(run, order)
             was_begun = False
             await self._read_letter(run)
-            if run.is_over:
-                return
-            if run.view.phase is Phase.STOPPING:
-                await self._keeper.end(run, Phase.STOPPED)
-                return
-            if run.is_suspending:
-                await self._put_by(run)
-                return
-            if not await self._may_restart(run, code):
+            if await self._is_over(run) or not await self._may_restart(run, code):
                 return
 
-    async def _start(self, run: LiveRun) -> int | None:
-        """Start a trainer from the newest good checkpoint; return its exit code."""
+    async def _is_over(self, run: LiveRun) -> bool:
+        """Whether the run needs no more trainers here; ends it, or puts it by, if that is so."""
+        if not run.is_over and run.view.phase is Phase.STOPPING:
+            await self._keeper.end(run, Phase.STOPPED)
+        elif not run.is_over and run.is_suspending:
+            await self._put_by(run)
+        return run.is_over
+
+    async def _start(self, run: LiveRun, order: StartOrder) -> int | None:
+        """Start a trainer; return its exit code."""
         name = run.view.name
-        order = await self._order(run)
         await self._keeper.save_trainer(run)
         await self._keeper.save(run, phase=Phase.STARTING, attempt=order.attempt)
         pid = await self._supervisor.start(name, run.view.spec, order, run.token)
@@ -128,7 +128,7 @@ class Tender:
 
     async def _newest_checkpoint(self, run: LiveRun) -> CheckpointInfo | None:
         folder = self._supervisor.checkpoints_of(run.view.name)
-        found, refused = await asyncio.to_thread(usable, folder, run.view.revision)
+        found, refused = await asyncio.to_thread(newest_good, folder)
         for text in refused:
             run.count_checkpoint("refused")
             where = f"the one of step {found.step} is used" if found else "the run begins anew"
@@ -172,13 +172,7 @@ class Tender:
             run, "restarted", text, restarts=restarts, phase=Phase.STARTING, pid=None
         )
         await run.sleep(delay)
-        if run.view.phase is Phase.STOPPING:
-            await self._keeper.end(run, Phase.STOPPED)
-            return False
-        if run.is_suspending:
-            await self._put_by(run)
-            return False
-        return True
+        return not await self._is_over(run)
 
     def _death(self, run: LiveRun, code: int | None) -> Death:
         told = run.failure
@@ -227,28 +221,3 @@ class Tender:
                     told.add(name)
                     text = f"a signal has halted its trainer; to go on: kill -CONT {run.view.pid}"
                     await self._keeper.tell(run, "halted", text)
-
-
-def usable(folder: Path, revision: int) -> tuple[CheckpointInfo | None, list[str]]:
-    """Return the newest checkpoint that a run can go on from, and why newer ones are passed over.
-
-    Args:
-        folder: where they are.
-        revision: of the newest decision that is written down; a checkpoint with a newer one holds
-            an LR that nobody could account for.
-    """
-    found, refused = newest_good(folder)
-    if found is None or found.revision <= revision:
-        return found, refused
-    for info in reversed(listed(folder)):
-        if info.revision > revision:
-            refused.append(
-                f"checkpoint {info.path} contains decision {info.revision}, and the history ends "
-                f"with {revision}"
-            )
-            continue
-        try:
-            return info_of(Path(info.path), verify(Path(info.path))), refused
-        except BadCheckpoint as error:
-            refused.append(str(error))
-    return None, refused

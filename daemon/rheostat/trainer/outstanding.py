@@ -59,7 +59,7 @@ class Outstanding:
         while self._decisions and self._decisions[0].revision <= revision:
             self._decisions.popleft()
         # An offence is told, and written down, before the step that it was meant for.
-        self._offences = [one for one in self._offences if one.step >= next_row]
+        self._offences = [one for one in self._offences if one.step + 1 >= next_row]
         while self._rows and _end(self._rows[0]) <= next_row:
             self._row_bytes -= _size(self._rows.popleft())
 

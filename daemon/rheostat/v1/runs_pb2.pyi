@@ -405,8 +405,8 @@ class RunEvent(_message.Message):
     time: _builtins.float
     """time is in seconds since the epoch."""
     kind: _builtins.str
-    """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost or
-    halted.
+    """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost,
+    halted or warned.
     """
     message: _builtins.str
     """message is one line for a person."""
@@ -521,7 +521,7 @@ class Run(_message.Message):
     @_builtins.property
     def restarts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
         """restarts counts those that took the place of one that had died, by reason: killed, exited,
-        failed, or lost where no daemon saw it.
+        failed, or lost where the daemon that had started it was gone.
         """
 
     @_builtins.property
