@@ -75,12 +75,15 @@ def settle(daemon: Any) -> None:
 
 
 def test_every_so_many_seconds(a_run: Any) -> None:
-    run = a_run(checkpoint={"every_seconds": 1e-9, "keep": 3})
+    run = a_run(checkpoint={"every_seconds": 1e-9, "keep_best": 0})
     daemon = run.begin()
-
+    for _ in range(10):
+        daemon.loop.advance(2)
+        settle(daemon)
     daemon.finish()
 
     assert len(daemon.all(Saved)) > 1
+    assert len(steps(run)) == 2
 
 
 def test_the_best_so_far_is_taken_and_kept(a_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
