@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from rheostat.cli import changes, learn, lr, plan, policy, run, runs, schedule, serve, specs, token
+from rheostat.cli import (
+    changes,
+    checkpoint,
+    learn,
+    lr,
+    plan,
+    policy,
+    run,
+    runs,
+    schedule,
+    serve,
+    specs,
+    token,
+)
 from rheostat.cli.clusters import AllNamespaces, KubeContext, Namespace, Pod, ask
 from rheostat.cli.credentials import Ca, Cert, Insecure, Key, ServerName, TokenFile, remember
 from rheostat.cli.failures import Verbs
@@ -77,6 +90,7 @@ app.add_typer(lr.app, name="lr")
 app.add_typer(learn.app, name="learn")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(policy.app, name="policy")
+app.add_typer(checkpoint.app, name="checkpoint")
 
 
 def main() -> None:
