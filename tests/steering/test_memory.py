@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from rheostat.errors import FailedPrecondition, RheostatError
 from rheostat.spec.schedules import ScheduleSpec
 from rheostat.steering import policies
+from rheostat.steering.guardrails import COOL_DOWN_STEPS
 from rheostat.steering.memory import SteeringMemory
 from rheostat.steering.records import (
     Change,
@@ -117,12 +118,16 @@ def through_json(memory: SteeringMemory) -> SteeringMemory:
 
 
 def comparable(rig: Any) -> str:
-    """Return all that is remembered but for clocks, as text in which NaN equals NaN."""
+    """Return all that is remembered but for clocks, as text in which NaN equals NaN.
+
+    How often a remote policy kept everything, or came while a group cooled down, is told nowhere.
+    """
     memory = msgspec.to_builtins(remember(rig.steering))
     memory["change_times"] = []
+    memory["interventions"].pop(COOL_DOWN_STEPS, None)
     for policy in memory["policies"]:
         if policy["remote"] is not None:
-            policy["outcomes"] = policy["in_a_row"] = None  # how often it kept silent is not told
+            policy["outcomes"] = policy["in_a_row"] = None
     return json.dumps(memory)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from rheostat.runs.checkpoints import (
     MANIFEST_FILE,
@@ -106,7 +107,7 @@ def read_state(path: Path, *, spec_sha256: str) -> State:
             step=manifest.step,
             revision=manifest.revision,
             validation_loss=manifest.validation_loss,
-            tensors={part: load_file(path / _file_of(part)) for part in _PARTS},
+            tensors={part: _load(path / _file_of(part)) for part in _PARTS},
             plain=json.loads((path / STATE_FILE).read_text()),
             unacknowledged=msgspec.msgpack.decode(
                 (path / UNACKNOWLEDGED_FILE).read_bytes(), type=Unacknowledged
@@ -133,6 +134,15 @@ def _write_files(folder: Path, state: State) -> dict[str, FileInfo]:
     write_durably(folder / STATE_FILE, json.dumps(state.plain).encode())
     write_durably(folder / UNACKNOWLEDGED_FILE, msgspec.msgpack.encode(state.unacknowledged))
     return {name: measure(folder / name) for name in _names()}
+
+
+def _load(path: Path) -> dict[str, Tensor]:
+    """Read tensors into memory of torch's own.
+
+    A file's are aligned as it happens, and a sum of products adds up in an order that depends on
+    the alignment: it would differ in its last bits.
+    """
+    return {name: tensor.clone() for name, tensor in load_file(path).items()}
 
 
 def _put(beside: Path, place: Path) -> None:

@@ -14,6 +14,9 @@ from torch import Tensor
 from rheostat.errors import FailedPrecondition
 
 
+_PLAIN = frozenset({bool, int, float, str, type(None)})
+
+
 class Unsavable(FailedPrecondition):
     """Something in the run is of a kind that a checkpoint cannot hold; the message names it."""
 
@@ -41,9 +44,11 @@ def flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:
                 raise Unsavable(f"{path} has the key {key!r}; only names and numbers are kept")
         return {"dict": [[key, flatten(tree[key], f"{path}.{key}", tensors)] for key in tree]}
     if type(tree) in (list, tuple):
+        if all(type(one) in _PLAIN for one in tree):  # a random generator has 624 numbers
+            return {type(tree).__name__: list(tree)}
         items = [flatten(one, f"{path}.{index}", tensors) for index, one in enumerate(tree)]
         return {type(tree).__name__: items}
-    if tree is None or type(tree) in (bool, int, float, str):
+    if type(tree) in _PLAIN:
         return tree
     kind = f"{type(tree).__module__}.{type(tree).__qualname__}"
     raise Unsavable(f"{path} is a {kind}, which is neither a tensor nor plain data")
