@@ -24,7 +24,6 @@ from rheostat.cluster.tunnel import tunnel
 from rheostat.door.tls import TlsFiles
 from rheostat.errors import FailedPrecondition, Unreachable
 
-
 PROXY = "Kubernetes port forward proxy"
 """What the official client calls its threads."""
 
