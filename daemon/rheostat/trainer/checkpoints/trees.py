@@ -13,7 +13,6 @@ from torch import Tensor
 
 from rheostat.errors import FailedPrecondition
 
-
 _PLAIN = frozenset({bool, int, float, str, type(None)})
 
 
