@@ -13,6 +13,7 @@ from rheostat.cli import (
     learn,
     lr,
     plan,
+    plot,
     policy,
     run,
     runs,
@@ -80,6 +81,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
+app.command("plot")(plot.plot)
 app.command("validate")(specs.validate)
 app.command("schema")(specs.schema)
 app.command("serve")(serve.serve)
