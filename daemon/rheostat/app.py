@@ -53,7 +53,6 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
     """
     settings.check()
     state_dir = settings.state_dir
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates = settings.tls.watched() if settings.tls is not None else None
     door = _door(settings)
     with exclusive(state_dir):
