@@ -24,8 +24,7 @@ from rheostat.steering.records import Change, PolicyEdit, Verb
 from rheostat.steering.steering import Steering
 from rheostat_policies import KEEP, Curve, GroupInfo, RunInfo
 
-NAMES = ("shop:calm", "shop:keen")
-_, KEEN = NAMES
+NAMES = ("greedy", "plateau")
 BASE = 0.1
 STEPS = 1000
 RUN = RunInfo(name="bench", steps=STEPS, groups=(GroupInfo(name="default", parameters=1),))
@@ -100,7 +99,7 @@ EDITS = st.one_of(
         Change,
         verb=st.just(Verb.ATTACH),
         policy=st.builds(
-            PolicyEdit, policy=POLICIES, args=st.just('{"old": 1}'), shadow=st.booleans()
+            PolicyEdit, policy=POLICIES, args=st.just('{"patience": 3}'), shadow=st.booleans()
         ),
     ),
     st.builds(
@@ -109,7 +108,9 @@ EDITS = st.one_of(
         policy=st.builds(PolicyEdit, policy=POLICIES, ramp_steps=st.integers(1, 3)),
     ),
 )
-WISHES = st.builds(PolicyWish, st.sampled_from(PolicyState), st.just({"new": 1}), st.integers(1, 3))
+WISHES = st.builds(
+    PolicyWish, st.sampled_from(PolicyState), st.just({"patience": 7}), st.integers(1, 3)
+)
 
 
 @given(st.lists(EDITS, max_size=6), st.dictionaries(POLICIES, WISHES))
@@ -133,10 +134,10 @@ def test_other_arguments_make_a_policy_begin_anew(history, state):
     for edit in history:
         bench.take_step(edit)
 
-    bench.bring_about({KEEN: PolicyWish(state, {"new": 1})}, {KEEN})
+    bench.bring_about({"plateau": PolicyWish(state, {"patience": 7})}, {"plateau"})
 
-    assert bench.states[KEEN] is state
-    assert bench.args[KEEN] == {"new": 1}
+    assert bench.states["plateau"] is state
+    assert bench.args["plateau"] == {"patience": 7}
 
 
 # --- what is wanted ----------------------------------------------------------------------------
