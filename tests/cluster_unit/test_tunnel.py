@@ -72,6 +72,8 @@ class Forwarder:
     async def _forward(self, request):
         if self.refuses:
             raise web.HTTPForbidden(text='pods "x" is forbidden: cannot create pods/portforward')
+        if request.headers.get("Authorization") != "Bearer secret":
+            raise web.HTTPUnauthorized
         self.forwarded += 1
         caller = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await caller.prepare(request)
