@@ -1,5 +1,6 @@
 """Daemons and trainers that are killed, stopped and put by: the run ends as if nothing had been."""
 
+import json
 import os
 import signal
 
@@ -56,7 +57,7 @@ def kinds(run):
 
 
 def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
-    start_daemon, undisturbed, is_alive, wait_until, tmp_path
+    start_daemon, undisturbed, rheostat, is_alive, wait_until, tmp_path
 ):
     daemon = start_daemon()
     run = begin(daemon)
@@ -64,15 +65,19 @@ def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
     trainer = run.view.pid
 
     daemon.kill()
-    log = daemon.state_dir / "runs" / "long" / "checkpoints"
-    wait_until(lambda: (log / "step-000000000300").exists(), "it has passed the first change")
+    seen = json.loads(rheostat("runs", "list", "--json").stdout)
+    assert is_alive(trainer), "whoever only looks ends nothing"
+    checkpoints = daemon.state_dir / "runs" / "long" / "checkpoints"
+    passed = checkpoints / "step-000000000300"
+    wait_until(passed.exists, "it has passed the first change")
     run.daemon = start_daemon()
     adopted = run.reach("running")
     view = run.end()
 
+    assert [one["phase"] for one in seen] == ["running"]
     assert adopted.pid == trainer
     assert view.attempt == 1
-    assert (view.phase, kinds(run)) == ("succeeded", ["adopted"])
+    assert (view.phase, set(kinds(run))) == ("succeeded", {"adopted"})
     assert told(run, tmp_path) == undisturbed
 
 

@@ -186,7 +186,7 @@ class RunService:
             NotFound, FailedPrecondition: if there is no such run, or it is not training.
         """
         live = await self._reader.living(run, *_TRAINING, to="be paused")
-        await self._keeper.save(live, is_paused=True)
+        await self._keeper.show(live, is_paused=True)
         if live.view.phase is Phase.RUNNING:
             live.order(PauseCommand())
         return await live.reach(Phase.PAUSED)
@@ -205,7 +205,7 @@ class RunService:
         if view.phase in {Phase.STOPPED, Phase.FAILED, Phase.QUEUED}:
             return await self._requeue(view)
         live = await self._reader.living(run, *_LIVING, to="be resumed")
-        await self._keeper.save(live, is_paused=False)
+        await self._keeper.show(live, is_paused=False)
         if live.view.phase is Phase.PAUSED:
             live.order(ResumeCommand())
         return await live.reach(Phase.RUNNING)
@@ -221,7 +221,7 @@ class RunService:
         if live.view.phase is Phase.QUEUED:
             await self._lifecycle.forget_queued(live)
         elif live.view.phase is not Phase.STOPPING:
-            await self._keeper.save(live, phase=Phase.STOPPING)
+            await self._keeper.show(live, phase=Phase.STOPPING)
             live.order(StopCommand())
         return live.view
 
