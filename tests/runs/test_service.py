@@ -16,6 +16,7 @@ from rheostat.errors import (
 from rheostat.runs import audit
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
+    Acknowledged,
     Applied,
     ChangeCommand,
     Decided,
@@ -29,10 +30,12 @@ from rheostat.runs.messages import (
     PolicyVanished,
     Ready,
     Refused,
+    Released,
     ResumeCommand,
     Resumed,
     StopCommand,
     Telemetry,
+    Welcome,
 )
 from rheostat.runs.records import (
     Failure,
@@ -40,9 +43,11 @@ from rheostat.runs.records import (
     GroupDescription,
     Phase,
     Result,
+    RunView,
     Snapshot,
     StepRows,
 )
+from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.service import RunService
 from rheostat.runs.starting import LOG_FILE
 from rheostat.runs.store import Store
@@ -67,20 +72,21 @@ HALVE = Change(verb=Verb.SCALE, value=0.5, request_id="halve")
 class PlayedTrainer:
     """What a test lets the trainer of one run say, and what that trainer hears."""
 
-    def __init__(self, run, link, token):
-        self.run, self.link, self.token = run, link, token
+    def __init__(self, run, link_file, token, order=None):
+        self.run, self.link_file, self.token, self.order = run, link_file, token, order
         self.exit_code = asyncio.get_running_loop().create_future()
         self._heard = []
         self._decoder = to_trainer()
         self._writer = None
 
-    async def connect(self):
-        self._reader, self._writer = await asyncio.open_unix_connection(self.link)
-        await self.say(Hello(run=self.run, token=self.token, pid=1))
+    async def connect(self, **told):
+        path = self.link_file.read_text()
+        self._reader, self._writer = await asyncio.open_unix_connection(path)
+        await self.say(Hello(run=self.run, token=self.token, pid=4711, **told))
 
-    async def begin(self):
-        """Connect, and say that the first step is about to run."""
-        await self.connect()
+    async def begin(self, **told):
+        """Connect, and say that the next step is about to run."""
+        await self.connect(**told)
         groups = [
             GroupDescription(name=name, tensors=4, parameters=4711, lr_scale=1.0)
             for name in ("default", "head")
@@ -91,15 +97,20 @@ class PlayedTrainer:
         self._writer.write(b"".join(map(encode, messages)))
         await self._writer.drain()
 
-    async def hear(self, kind):
-        """Return the next thing the daemon says, which must be of this kind."""
-        while not self._heard:
-            data = await self._reader.read(2**16)
-            assert data, "the daemon hung up"
-            self._heard += self._decoder.feed(data)
-        message = self._heard.pop(0)
-        assert isinstance(message, kind)
-        return message
+    async def hear(self, kind, *, passing=False):
+        """Return the next thing the daemon says of this kind.
+
+        What it says of its disk is passed over; anything else only if the test says so.
+        """
+        while True:
+            while not self._heard:
+                data = await self._reader.read(2**16)
+                assert data, "the daemon hung up"
+                self._heard += self._decoder.feed(data)
+            message = self._heard.pop(0)
+            if isinstance(message, kind):
+                return message
+            assert passing or isinstance(message, Welcome | Acknowledged | Released), message
 
     async def is_hung_up_on(self):
         return await self._reader.read() == b""
@@ -114,6 +125,7 @@ class PlayedTrainer:
 
     async def finish(self, *, stopped=False):
         await self.say(Finished(result=Result(steps=100), stopped=stopped))
+        await self.hear(Released, passing=True)
         self.exit(0)
 
     def exit(self, code):
@@ -131,17 +143,21 @@ class PlayedTrainers(Supervisor):
         self._begun = asyncio.Queue()
         self._playing = {}
 
-    async def start(self, run, spec, link, token):
+    async def start(self, run, spec, order, token):
         self.folder_of(run).mkdir(parents=True, exist_ok=True)
-        trainer = self._playing[run] = PlayedTrainer(run, link, token)
+        trainer = self._playing[run] = PlayedTrainer(run, self.link_file, token, order)
         self._begun.put_nowait(trainer)
         return 4711
+
+    def is_living(self, run):
+        return run in self._playing and not self._playing[run].exit_code.done()
 
     async def wait(self, run):
         return await self._playing[run].exit_code
 
     def kill(self, run):
-        self._playing[run].exit(-9)
+        if run in self._playing:
+            self._playing[run].exit(-9)
 
     async def next(self):
         """Return the trainer that was started next."""
@@ -154,7 +170,7 @@ class PlayedTrainers(Supervisor):
 
 @pytest.fixture
 def trainers(tmp_path):
-    return PlayedTrainers(tmp_path / "runs")
+    return PlayedTrainers(tmp_path)
 
 
 @pytest.fixture
@@ -162,10 +178,14 @@ async def make_service(tmp_path, trainers):
     """Start a service on the test's state; the one before must have been drained."""
     alive = []
 
-    async def start(max_concurrent_runs=1, continue_queue=True):
+    async def start(max_concurrent_runs=1, continue_queue=True, max_restarts=0):
         store = Store(tmp_path / "rheostat.db")
         service = RunService(
-            store, trainers, max_concurrent_runs=max_concurrent_runs, clock=lambda: 1.5e9
+            store,
+            trainers,
+            max_concurrent_runs=max_concurrent_runs,
+            clock=lambda: 1.5e9,
+            restarts=RestartPolicy(max_restarts=max_restarts, first_delay=0.0),
         )
         await service.start(continue_queue=continue_queue)
         alive.append(service)
@@ -337,7 +357,7 @@ async def test_a_trainer_says_itself_why_it_failed(service, trainer):
 
 
 async def test_a_stranger_on_the_socket_is_hung_up_on_and_the_run_trains_on(service, trainer):
-    stranger = PlayedTrainer("digits", trainer.link, "a guess")
+    stranger = PlayedTrainer("digits", trainer.link_file, "a guess")
 
     await stranger.connect()
     await stranger.say(Finished(result=Result(steps=0), stopped=True))
@@ -529,7 +549,7 @@ async def test_a_change_that_the_run_did_not_live_to_see_is_refused(service, tra
     await trainer.say(telemetry(100))
     await trainer.finish()
 
-    with pytest.raises(FailedPrecondition, match="after 100 steps, before the change"):
+    with pytest.raises(FailedPrecondition, match="after 100 steps, before that"):
         await asking
 
 
@@ -622,7 +642,9 @@ async def test_what_nobody_created_is_not_found(service):
 # --- from daemon to daemon ---------------------------------------------------------------------
 
 
-async def test_a_drain_asks_first_and_kills_who_does_not_listen(make_service, trainers):
+async def test_a_drain_asks_first_and_kills_who_does_not_listen_and_the_run_goes_on(
+    make_service, trainers
+):
     service = await make_service()
     await service.create_run(SPEC, principal="alice")
     trainer = await trainers.next()
@@ -632,27 +654,49 @@ async def test_a_drain_asks_first_and_kills_who_does_not_listen(make_service, tr
 
     await trainer.hear(StopCommand)
     await draining
+    service = await make_service(continue_queue=False)
 
-    view = await (await make_service()).get_run("digits")
-    assert view.phase is Phase.FAILED
-    assert "killed by SIGKILL" in view.failure.message
+    view = await service.get_run("digits")
+    assert view.phase is Phase.QUEUED
+    assert view.events[-1].kind == "suspended"
+    assert trainers.none_is_starting, "this daemon does not live long enough"
+    await service.resume_run("digits", principal="alice")
+    assert (await trainers.next()).order.attempt == 2
 
 
-async def test_the_queue_outlives_the_daemon(make_service, trainers):
+async def test_the_queue_outlives_the_daemon_and_what_was_put_by_comes_first(
+    make_service, trainers
+):
     service = await make_service()
     for _ in range(2):
         await service.create_run(SPEC, principal="alice")
     trainer = await trainers.next()
     await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    watching = asyncio.create_task(everything(service.watch_run("digits")))
     draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
     await trainer.hear(StopCommand)
     await trainer.finish(stopped=True)
     await draining
+    told = await watching
 
-    service = await make_service()
+    await make_service()
 
-    assert (await trainers.next()).run == "digits-2"
-    assert (await service.get_run("digits")).phase is Phase.STOPPED
+    assert told[-1].view.phase is Phase.QUEUED, "watchers are let go"
+    assert (await trainers.next()).run == "digits"
+
+
+async def test_a_run_that_was_being_stopped_is_stopped_though_its_daemon_and_trainer_died(
+    make_service, trainers, tmp_path
+):
+    store = Store(tmp_path / "rheostat.db")
+    store.create_run(RunView(name="digits", phase=Phase.STOPPING, spec="{}", pid=4711), "")
+    store.close()
+
+    service = await make_service(max_restarts=3)
+
+    assert (await until(service, "digits", Phase.STOPPED)).pid is None
+    assert trainers.none_is_starting
 
 
 async def test_a_daemon_that_ends_with_its_command_leaves_the_queue_to_the_next(
@@ -672,22 +716,22 @@ async def test_a_daemon_that_ends_with_its_command_leaves_the_queue_to_the_next(
     assert stopped.phase is Phase.STOPPED
 
 
-async def test_a_run_whose_daemon_died_is_failed_by_the_next_one(make_service, tmp_path):
+async def test_a_run_whose_daemon_and_trainer_died_gets_another_trainer(
+    make_service, trainers, tmp_path
+):
     store = Store(tmp_path / "rheostat.db")
-    service = RunService(
-        store, PlayedTrainers(tmp_path / "runs"), max_concurrent_runs=0, clock=lambda: 1.5e9
-    )
-    await service.start()
-    view = await service.create_run(SPEC, principal="alice")
-    await service.drain(0.0)
-    store = Store(tmp_path / "rheostat.db")
-    store.save_run(type(view)(name="digits", phase=Phase.RUNNING, spec=view.spec, pid=4711))
+    store.create_run(RunView(name="digits", phase=Phase.RUNNING, spec="{}", pid=4711), "")
+    store.append_decisions("digits", [decision(1), decision(2)])
+    store.append_rows("digits", rows(0, 30))
     store.close()
 
-    view = await (await make_service()).get_run("digits")
+    service = await make_service(max_restarts=3)
+    order = (await trainers.next()).order
 
-    assert (view.phase, view.pid) == (Phase.FAILED, None)
-    assert "the daemon ended while the run was running" in view.failure.message
+    assert [one.revision for one in order.decisions] == [1, 2], "they are made again"
+    assert (order.checkpoint, order.steps_done) == (None, 30)
+    view = await service.get_run("digits")
+    assert view.restarts == {"lost": 1}
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):

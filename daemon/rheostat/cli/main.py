@@ -9,6 +9,7 @@ import typer
 
 from rheostat.cli import (
     changes,
+    checkpoint,
     learn,
     lr,
     plan,
@@ -91,6 +92,7 @@ app.add_typer(lr.app, name="lr")
 app.add_typer(learn.app, name="learn")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(policy.app, name="policy")
+app.add_typer(checkpoint.app, name="checkpoint")
 
 
 def main() -> None:

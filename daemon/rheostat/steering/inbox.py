@@ -22,7 +22,7 @@ class Inbox:
 
     def __init__(self, names: Sequence[str], max_changes_per_minute: int | None) -> None:
         self._names = tuple(names)
-        self._pace = Pace(max_changes_per_minute)
+        self.pace = Pace(max_changes_per_minute)
         self._waiting: list[tuple[int, int, Change]] = []
 
     def check(self, change: Change, revision: int) -> None:
@@ -62,16 +62,16 @@ class Inbox:
                     f"group {group.name} was changed at step {group.changed_at} and cools down: "
                     f"guardrails.cool_down_steps lets the next change in at step {group.cool_at()}"
                 )
-        seconds = self._pace.wait(now)
+        seconds = self.pace.wait(now)
         if seconds > 0:
             raise ResourceExhausted(
-                f"guardrails.max_changes_per_minute is {self._pace.most}: "
+                f"guardrails.max_changes_per_minute is {self.pace.most}: "
                 f"the next change can be made in {math.ceil(seconds)} s"
             )
 
     def note(self, now: float) -> None:
         """Count a change that was made."""
-        self._pace.note(now)
+        self.pace.note(now)
 
 
 def stale(revision: int, expected: int) -> RevisionConflict:

@@ -1,6 +1,7 @@
 """How often operators may ask."""
 
 from collections import deque
+from collections.abc import Iterable
 
 _WINDOW_SECONDS = 60.0
 
@@ -23,3 +24,12 @@ class Pace:
         """Count an event, in seconds on any clock that goes forward."""
         if self.most is not None:
             self._times.append(now)
+
+    def memory(self) -> tuple[float, ...]:
+        """Return the times it counts, oldest first."""
+        return tuple(self._times)
+
+    def recall(self, times: Iterable[float]) -> None:
+        """Count what `memory` returned, and nothing else."""
+        self._times.clear()
+        self._times.extend(times)
