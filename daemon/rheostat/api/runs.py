@@ -86,6 +86,17 @@ class RunsApi(RunsServicer):
         return pb.DeleteRunResponse()
 
     @answers
+    async def ReplayRun(
+        self, request: pb.ReplayRunRequest, context: Context
+    ) -> pb.ReplayRunResponse:
+        view = await self._service.replay_run(
+            require_run(request.run),
+            principal=principal_of(context),
+            request_id=request.request_id,
+        )
+        return pb.ReplayRunResponse(run=_run(view))
+
+    @answers
     async def EvaluateRun(
         self, request: pb.EvaluateRunRequest, context: Context
     ) -> pb.EvaluateRunResponse:

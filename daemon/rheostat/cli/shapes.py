@@ -42,6 +42,7 @@ def run_row(view: RunView) -> dict[str, Any]:
         "validation_accuracy": newest(view, "validation_accuracy"),
         "learning_rate": learning_rates(view.snapshot),
         "revision": view.revision,
+        "origin": msgspec.to_builtins(view.origin),
     }
 
 

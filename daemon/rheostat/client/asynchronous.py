@@ -116,6 +116,16 @@ class AsyncClient:
         """Take a checkpoint; see `Client.save_checkpoint`."""
         return await self._ask(calls.save_checkpoint(run, pin), timeout)
 
+    async def fork_run(
+        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Make a run that goes on from a checkpoint; see `Client.fork_run`."""
+        return await self._ask(calls.fork_run(run, spec, step, request_id))
+
+    async def replay_run(self, run: str, *, request_id: str = "") -> RunView:
+        """Make a run that does the same as another one has done; see `Client.replay_run`."""
+        return await self._ask(calls.replay_run(run, request_id))
+
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""
         return await self._ask(calls.list_checkpoints(run))

@@ -63,6 +63,7 @@ _RETRIES = {
                         "WatchRun",
                         "ExportRun",
                         "EvaluateRun",
+                        "ReplayRun",
                     )
                 ),
                 {"service": "rheostat.v1.Checkpoints"},
@@ -159,6 +160,17 @@ def delete_run(run: str) -> Call[None]:
     return Call(_runs("DeleteRun"), request, runs_pb2.DeleteRunResponse, lambda response: None)
 
 
+def replay_run(run: str, request_id: str) -> Call[RunView]:
+    """Return the call that does a run again."""
+    return _about_run(
+        "ReplayRun",
+        runs_pb2.ReplayRunRequest,
+        runs_pb2.ReplayRunResponse,
+        run=run,
+        request_id=request_id or str(uuid.uuid4()),
+    )
+
+
 def evaluate_run(run: str) -> Call[Evaluation]:
     """Return the call that looks at a run's validation set."""
     return Call(
@@ -176,6 +188,22 @@ def save_checkpoint(run: str, pin: bool) -> Call[CheckpointInfo]:
         filled(checkpoints_pb2.SaveCheckpointRequest, run=run, pin=pin),
         checkpoints_pb2.SaveCheckpointResponse,
         lambda response: to_record(response.checkpoint, CheckpointInfo),
+    )
+
+
+def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[RunView]:
+    """Return the call that forks a run."""
+    return Call(
+        "/rheostat.v1.Checkpoints/ForkRun",
+        filled(
+            checkpoints_pb2.ForkRunRequest,
+            run=run,
+            spec=spec,
+            step=step,
+            request_id=request_id or str(uuid.uuid4()),
+        ),
+        checkpoints_pb2.ForkRunResponse,
+        lambda response: to_record(response.run, RunView),
     )
 
 

@@ -134,6 +134,24 @@ class Client:
         """
         return self._ask(calls.save_checkpoint(run, pin), timeout)
 
+    def fork_run(
+        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Make a run that goes on from a checkpoint of another one, and queue it.
+
+        Args:
+            run: the other one.
+            spec: of the new one, YAML or JSON text; its name is the wished one.
+            step: take the newest good checkpoint of at most so many finished steps; None is the
+                newest.
+            request_id: idempotency key; made up where it is empty.
+        """
+        return self._ask(calls.fork_run(run, spec, step, request_id))
+
+    def replay_run(self, run: str, *, request_id: str = "") -> RunView:
+        """Make a run that does the same as another one has done, and queue it."""
+        return self._ask(calls.replay_run(run, request_id))
+
     def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""
         return self._ask(calls.list_checkpoints(run))

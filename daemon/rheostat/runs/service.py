@@ -7,6 +7,7 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 
 from rheostat.errors import FailedPrecondition
+from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
 from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints
 from rheostat.runs.histogram import Histogram
@@ -76,6 +77,7 @@ class RunService:
         )
         self._reader = Reader(self._lifecycle, self._keeper)
         self._changes = Changes(self._reader, self._keeper)
+        self._branches = Branches(self._reader, self._keeper, self._lifecycle, supervisor)
 
     async def start(self, *, continue_queue: bool = True) -> None:
         """Begin to accept trainers, and go on with what an earlier daemon left behind.
@@ -239,6 +241,10 @@ class RunService:
         self._lifecycle.runs.pop(run, None)
         await asyncio.to_thread(self._supervisor.delete_files, run)
 
+    async def replay_run(self, run: str, *, principal: str, request_id: str = "") -> RunView:
+        """Do again what a run has done, in a run of its own; see `Branches.replay`."""
+        return await self._branches.replay(run, principal=principal, request_id=request_id)
+
     async def evaluate_run(self, run: str, *, principal: str) -> Evaluation:
         """Look at the validation set at the next step boundary; the training does not notice.
 
@@ -293,6 +299,14 @@ class RunService:
         """
         await self.get_run(run)
         return await asyncio.to_thread(list_checkpoints, self._supervisor.checkpoints_of(run))
+
+    async def fork_run(
+        self, run: str, spec: str, *, principal: str, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Go on from a checkpoint of a run in another one; see `Branches.fork`."""
+        return await self._branches.fork(
+            run, spec, step=step, principal=principal, request_id=request_id
+        )
 
     # --- learning rates ------------------------------------------------------------------------
 
