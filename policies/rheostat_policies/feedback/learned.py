@@ -5,7 +5,8 @@ from typing import Any
 
 from rheostat_policies.api import KEEP, Action, Observation, RunInfo
 from rheostat_policies.learned.features import observed_by, rows_of
-from rheostat_policies.learned.policy_file import read_policy_file
+from rheostat_policies.learned.policy_file import LearnedPolicy, read_policy_file
+from rheostat_policies.learned.shipped import shipped_file
 from rheostat_policies.learned.summary import is_due, next_window, note, nothing_yet
 
 
@@ -25,17 +26,14 @@ class Learned:
     as fresh as `evaluate.every` makes them; give it the value of the training.
 
     Args:
-        file: the policy file.
+        file: the policy file, or the name of one that comes with Rheostat; by default `one_cycle`.
 
     Raises:
         ValueError: if the file cannot be read, is damaged, or sees what cannot be shown.
     """
 
-    def __init__(self, *, file: str) -> None:
-        try:
-            self.learned = read_policy_file(Path(file).expanduser())
-        except ValueError as error:
-            raise ValueError(f"file={file} must be a learned policy: {error}") from error
+    def __init__(self, *, file: str | None = None) -> None:
+        _, self.learned = find_policy(file)
         self.observes = observed_by(self.learned.features)
 
     def initial_state(self, run: RunInfo) -> dict[str, Any]:
@@ -62,3 +60,19 @@ class Learned:
         told = ", ".join(f"{exponent:+.3f}" for exponent in exponents)
         reason = f"the network answers {told} at step {observation.step + 1}"
         return Action(factor=factors, reason=reason), state
+
+
+def find_policy(file: str | None) -> tuple[Path, LearnedPolicy]:
+    """Return a policy and the file it came in.
+
+    Args:
+        file: as `Learned` takes it.
+
+    Raises:
+        ValueError: if it is none; names it.
+    """
+    path = shipped_file(file)
+    try:
+        return path, read_policy_file(path)
+    except ValueError as error:
+        raise ValueError(f"file={file} must be a learned policy: {error}") from error
