@@ -15,6 +15,7 @@ from rheostat.spec.section import Name, Section
 from rheostat.spec.validation import parse
 from rheostat_policies.feedback.learned import find_policy
 from rheostat_policies.learned.policy_file import LearnedPolicy
+from rheostat_policies.learned.shipped import shipped_names
 
 Lr = Annotated[float, Field(gt=0)]
 
@@ -24,7 +25,8 @@ class EvaluateSection(Section):
 
     name: Name = Field(default="evaluation", description="what the evaluation is called")
     policy: str | None = Field(
-        default=None, description="policy file; by default the controller that is shipped"
+        default=None,
+        description="policy file, or the name of one that is shipped; by default one_cycle",
     )
     lr: float = Field(default=1e-2, gt=0, description="peak LR of the controller, on every task")
     schedule: dict[str, Any] = Field(
@@ -94,7 +96,9 @@ def plan_of(document: Mapping[str, Any], folder: Path, roots: Mapping[str, str])
     """Return the evaluation that a document describes; see `read_plan`."""
     section = read_section(EvaluateSection, document)
     violations: list[Violation] = []
-    file = None if section.policy is None else str(folder / Path(section.policy).expanduser())
+    file = section.policy
+    if file is not None and file not in shipped_names():
+        file = str(folder / Path(file).expanduser())
     try:
         policy_file, policy = find_policy(file)
     except ValueError as error:
