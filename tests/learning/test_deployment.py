@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rheostat.learning.environment import make_environment
+from rheostat.spec.loading import read_file
 from rheostat.spec.validation import parse
 from rheostat.trainer.building import build
 from rheostat.trainer.loop import Loop
@@ -17,6 +18,7 @@ from rheostat.trainer.ranks import Alone
 from rheostat_policies.learned.answers import Anchored
 from rheostat_policies.learned.features import ANCHORED
 from rheostat_policies.learned.policy_file import LearnedPolicy
+from rheostat_policies.learned.shipped import shipped_file, shipped_names
 
 Made = Callable[..., LearnedPolicy]
 
@@ -143,3 +145,29 @@ def test_one_that_goes_on_learning_keeps_what_it_knows_when_it_fails(
     assert any(known["change"])
     assert attached.state["online"]["window"] > known["window"]  # type: ignore[attr-defined]
     assert live.run().steps == 60
+
+
+def test_the_example_runs_the_shipped_controller_within_its_guardrails() -> None:
+    example = Path(__file__).parents[2] / "examples" / "learned.yaml"
+    spec, violations = parse({**read_file(example), "train": {"steps": 120}})
+    assert spec is not None, violations
+    assert spec.policies[0].name == "learned"
+    assert not spec.policies[0].args
+    live = Loop(build(spec, "live"), Nobody(), Alone())
+    ratios = []
+    for _ in range(12):
+        live.advance(10)
+        (state,) = live.parts.steering.states()
+        ratios.append(state.learning_rate / state.base)
+
+    (status,) = live.parts.steering.roster.statuses()
+    assert status.outcomes.get("failed", 0) == 0
+    assert ratios[0] == 1.0
+    assert len(set(ratios)) > 6
+    assert all(math.exp(-1.3) <= ratio <= math.exp(1.3) for ratio in ratios)
+
+
+def test_a_name_that_is_not_shipped_is_a_path() -> None:
+    assert shipped_names() == ["one_cycle"]
+    assert shipped_file("one_cycle") == shipped_file(None) != shipped_file("two_cycle")
+    assert shipped_file("two_cycle") == Path("two_cycle")

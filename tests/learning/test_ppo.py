@@ -18,6 +18,7 @@ from rheostat.learning.exporting import actor_of, normaliser_of
 from rheostat.learning.ppo import POLICY_FILE, Progress, _model, train
 from rheostat.learning.vectors import GroupRows, make_children
 from rheostat_policies.learned.policy_file import read_policy_file
+from rheostat_policies.learned.shipped import shipped_file
 
 PPO = {"actions": 40, "children": 2, "processes": False, "checkpoint_every": 2, "hidden": [8, 8]}
 
@@ -40,9 +41,17 @@ def without_settings(path: Path) -> Any:
     )
 
 
+WHOLE = {"exploration_every": 3, "gae_lambda": 1.0}
+"""Exploration by functions of what is seen: how the shipped controller was made."""
+
+
+@pytest.mark.parametrize("settings", [{}, WHOLE], ids=["independent", "functions"])
 def test_the_same_seed_gives_the_same_file_byte_for_byte(
-    document: dict[str, Any], tmp_path: Path
+    document: dict[str, Any], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
+    document = {**document, "ppo": {**PPO, **settings}}
+    if settings:
+        document["environment"] = {"paid": "end", "features": ["progress", "train_loss_fall"]}
     for name in ("one", "two"):
         trained(document, tmp_path / name)
     trained({**document, "seed": 2}, tmp_path / "other")
@@ -52,9 +61,11 @@ def test_the_same_seed_gives_the_same_file_byte_for_byte(
     assert without_settings(one) != without_settings(other)
 
 
+@pytest.mark.parametrize("settings", [{}, WHOLE], ids=["independent", "functions"])
 def test_a_training_that_was_interrupted_ends_as_if_it_had_not_been(
-    document: dict[str, Any], tmp_path: Path
+    document: dict[str, Any], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
+    document = {**document, "ppo": {**PPO, **settings}}
     whole = trained(document, tmp_path / "whole")
     configuration = configuration_of(document, tmp_path)
     for progress in train(configuration, tmp_path / "broken"):
@@ -195,10 +206,23 @@ def test_the_command_trains_and_says_where_the_policy_is(
     assert read_policy_file(Path(shape["policy"])).provenance["seed"] == 1
 
 
-def test_the_example_is_a_valid_training() -> None:
-    example = Path(__file__).parents[2] / "examples" / "learn_digits.yaml"
+@pytest.mark.parametrize("name", ["digits", "one_cycle"])
+def test_the_examples_are_valid_trainings(name: str) -> None:
+    example = Path(__file__).parents[2] / "examples" / f"learn_{name}.yaml"
 
-    assert read_configuration(example).name == "digits"
+    assert read_configuration(example).name == name
+
+
+def test_the_shipped_controller_is_what_its_example_trains() -> None:
+    example = Path(__file__).parents[2] / "examples" / "learn_one_cycle.yaml"
+
+    shipped = read_policy_file(shipped_file("one_cycle"))
+
+    configuration = read_configuration(example)
+    assert shipped.configuration == configuration.document
+    assert shipped.provenance["name"] == "one_cycle"
+    assert shipped.provenance["seed"] == configuration.seed
+    assert shipped.provenance["actions"] >= configuration.ppo.actions
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:

@@ -135,13 +135,13 @@ class Evaluation:
         first, *others = seeds_of(section.first_seed + _SEARCH_BEFORE, section.search_seeds)
         losses: list[list[float]] = []
         for rival in rivals:
-            outcome = yield from self._outcome(task, rival, first)
+            outcome = yield from self._outcome(task, rival, first, is_tested=False)
             losses.append([outcome.validation_loss])
         ranked = sorted(range(len(rivals)), key=lambda index: losses[index][0])
         finalists = ranked[: section.finalists]
         for index in finalists:
             for seed in others:
-                outcome = yield from self._outcome(task, rivals[index], seed)
+                outcome = yield from self._outcome(task, rivals[index], seed, is_tested=False)
                 losses[index].append(outcome.validation_loss)
         return rivals[min(finalists, key=lambda index: fmean(losses[index]))]
 
@@ -155,7 +155,9 @@ class Evaluation:
             outcomes.append((yield from self._outcome(task, contender, seed)))
         return Row(contender=contender, rivals=rivals, outcomes=tuple(outcomes))
 
-    def _outcome(self, task: EvaluatedTask, contender: Contender, seed: int) -> Runs[Outcome]:
+    def _outcome(
+        self, task: EvaluatedTask, contender: Contender, seed: int, *, is_tested: bool = True
+    ) -> Runs[Outcome]:
         yield Progress(
             runs=self._runs,
             of=self.runs,
@@ -168,6 +170,6 @@ class Evaluation:
         key = fingerprint(spec, self._policy if contender.family == contenders.CONTROLLER else b"")
         outcome = self._notebook.find(key)
         if outcome is None:
-            outcome = run_trial(spec, self._plan.policy.every)
+            outcome = run_trial(spec, self._plan.policy.every, is_tested=is_tested)
             self._notebook.note(key, outcome)
         return outcome

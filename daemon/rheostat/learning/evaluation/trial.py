@@ -27,7 +27,7 @@ class Outcome:
     """After the last step; of the untrained model where the run diverged."""
     validation_accuracy: float | None
     test_loss: float | None
-    """None where the data set has no test split of its own."""
+    """None where the data set has no test split of its own, or nobody looked."""
     test_accuracy: float | None
     diverged: bool
     learning_rates: tuple[float, ...]
@@ -52,12 +52,13 @@ def fingerprint(spec: Spec, policy: bytes) -> str:
     return hashlib.sha256(named.model_dump_json().encode() + policy).hexdigest()
 
 
-def run_trial(spec: Spec, every: int) -> Outcome:
+def run_trial(spec: Spec, every: int, *, is_tested: bool = True) -> Outcome:
     """Train a run to its end.
 
     Args:
         spec: of the run.
         every: steps of a window.
+        is_tested: whether to look at the test split, if there is one.
 
     Raises:
         InvalidSpec: if it cannot be run.
@@ -79,7 +80,7 @@ def run_trial(spec: Spec, every: int) -> Outcome:
     test_loss = test_accuracy = None
     if diverged:
         loss, accuracy = _look(build(spec, spec.name, data=parts.data), parts.data)
-    elif (tested := _test_data(spec.data)) is not None:
+    elif is_tested and (tested := _test_data(spec.data)) is not None:
         test_loss, test_accuracy = _look(parts, tested)
     return Outcome(
         validation_loss=loss,
