@@ -17,6 +17,12 @@ from rheostat.learning.configuration import configuration_of, read_configuration
 from rheostat.learning.exporting import actor_of, normaliser_of
 from rheostat.learning.ppo import POLICY_FILE, Progress, _model, train
 from rheostat.learning.vectors import GroupRows, make_children
+from rheostat.spec.loading import read_file
+from rheostat.spec.validation import parse
+from rheostat.trainer.building import build
+from rheostat.trainer.loop import Loop
+from rheostat.trainer.peers import Nobody
+from rheostat.trainer.ranks import Alone
 from rheostat_policies.learned.policy_file import read_policy_file
 from rheostat_policies.learned.shipped import shipped_file
 
@@ -257,3 +263,42 @@ def test_the_command_refuses_a_mistake_with_exit_code_2(tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "tasks: at least one task" in done.stderr
+
+
+def test_somebody_elses_model_and_data_are_learned_on_by_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "plugin" / "src")
+    # As docs/learned-policies.md says, with a spec beside it.
+    (tmp_path / "spirals.yaml").write_text(
+        """
+name: spirals
+model: {name: "rheostat_spirals.model:ripple", args: {width: 8}}
+data: {name: "rheostat_spirals.data:two_spirals", args: {samples: 200}, batch_size: 32}
+optimizer: {name: AdamW}
+schedule: {name: linear}
+train: {steps: 40}
+"""
+    )
+    (tmp_path / "mine.yaml").write_text(
+        """
+name: mine
+environment: {paid: end, features: [progress, train_loss_fall]}
+tasks: [{spec: spirals.yaml, lrs: [1e-2, 1e-3], seeds: 2}]
+ppo: {actions: 12, children: 2, processes: false, exploration_every: 3}
+"""
+    )
+
+    options = ["--config", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["learn", "ppo", *options, "--json"])
+
+    assert done.exit_code == 0, done.output
+    file = json.loads(done.stdout)["policy"]
+    attached = {"name": "learned", "args": {"file": file}}
+    document = {**read_file(tmp_path / "spirals.yaml"), "policies": [attached]}
+    spec, violations = parse(document, import_plugins=True)
+    assert spec is not None, violations
+    live = Loop(build(spec, "live"), Nobody(), Alone())
+    assert live.run().steps == 40
+    (status,) = live.parts.steering.roster.statuses()
+    assert status.outcomes.get("failed", 0) == 0
