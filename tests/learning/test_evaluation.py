@@ -147,6 +147,17 @@ def test_settings_are_chosen_on_other_seeds_than_those_of_the_table(
     assert seeds[True] == {1000, 1001, 1_001_000, 1_001_001}
 
 
+def test_only_the_usual_schedules_that_are_named_take_part(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    plan = planned({**document, "usual": ["OneCycle", "cosine"]}, tmp_path)
+
+    names = [family[0].family for family in contenders.usual((1e-2, 1e-3), plan.section.usual)]
+
+    assert names == ["cosine", "OneCycle"]
+    assert Evaluation(plan, tmp_path / "none").runs == 48 + 1 + 2 * 2 + (3 + 4) * 2
+
+
 def test_the_48_are_those_of_the_paper() -> None:
     rivals = contenders.step_decays()
 
@@ -296,7 +307,6 @@ def test_the_example_evaluates_the_shipped_controller() -> None:
     assert [task.name for task in plan.tasks if not task.is_trained] == [
         "mnist-mlp",
         "fashion-mlp",
-        "fashion-lenet5",
     ]
     assert next(t for t in plan.tasks if t.name == "mnist-mlp").spec.data.root == "elsewhere"
     seen = {task["spec"]["name"]: task["spec"] for task in plan.policy.configuration["tasks"]}

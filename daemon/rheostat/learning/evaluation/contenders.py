@@ -79,8 +79,8 @@ def step_decays() -> list[Contender]:
     ]
 
 
-def usual(peaks: Sequence[float]) -> list[list[Contender]]:
-    """Return the usual schedules, each a list of rivals with one peak LR each."""
+def usual(peaks: Sequence[float], names: Sequence[str]) -> list[list[Contender]]:
+    """Return the usual schedules of these names, each a list of rivals with one peak LR each."""
     one_cycle = {"name": "OneCycleLR", "args": {"cycle_momentum": False}}
     shapes: Mapping[str, Changes] = {
         "constant": {"name": "constant"},
@@ -106,7 +106,7 @@ def usual(peaks: Sequence[float]) -> list[list[Contender]]:
             for peak in peaks
         ]
     )
-    return families
+    return [family for family in families if family[0].family in names]
 
 
 def controller(lr: float, schedule: Changes, file: str) -> Contender:

@@ -87,7 +87,11 @@ class Evaluation:
         self._seeds = seeds_of(plan.section.first_seed, plan.section.seeds)
         self._policy = plan.policy_file.read_bytes()
         self._notebook = Notebook(file)
-        self._families = [contenders.step_decays(), *contenders.usual(plan.section.peaks)]
+        section = plan.section
+        self._families = [
+            contenders.step_decays(),
+            *contenders.usual(section.peaks, section.usual),
+        ]
         self._runs = 0
 
     @property

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
@@ -38,6 +38,12 @@ class EvaluateSection(Section):
     peaks: tuple[Lr, ...] = Field(
         default=(3e-2, 1e-2, 3e-3, 1e-3),
         description="peak LRs that the usual schedules choose from, on each task",
+    )
+    usual: tuple[Literal["constant", "cosine", "linear", "OneCycle", "WSD", "plateau"], ...] = (
+        Field(
+            default=("constant", "cosine", "linear", "OneCycle", "WSD", "plateau"),
+            description="the usual schedules to compare with",
+        )
     )
     search_seeds: int = Field(
         default=3, ge=1, description="runs of a setting that is chosen; not those of the tables"
