@@ -199,8 +199,25 @@ async def test_a_conversation_that_does_not_begin_with_a_hello_is_refused(
     assert refused.violations == {"hello": "a hello as the first message of the stream"}
 
 
-@pytest.mark.parametrize("second", [hello(), ConnectPolicyRequest()], ids=["hello", "empty"])
-async def test_what_is_no_action_ends_the_conversation(policies, run, refusal, second):
+NO_ACTION = {"message": "an action after the hello"}
+
+
+@pytest.mark.parametrize(
+    ("second", "violations"),
+    [
+        pytest.param(hello(), NO_ACTION, id="hello"),
+        pytest.param(ConnectPolicyRequest(), NO_ACTION, id="empty"),
+        pytest.param(
+            action(step=1, factor=0.5, factors={"default": 2.0}),
+            {
+                "action.factors": "{'default': 2.0}: nothing beside action.factor: "
+                "give one factor for all groups, or one by group"
+            },
+            id="two answers at once",
+        ),
+    ],
+)
+async def test_what_is_no_action_ends_the_conversation(policies, run, refusal, second, violations):
     stream = policies.ConnectPolicy()
     await stream.write(hello())
     await stream.read()
@@ -208,10 +225,7 @@ async def test_what_is_no_action_ends_the_conversation(policies, run, refusal, s
 
     refused = await refusal(stream)
 
-    assert (refused.code, refused.violations) == (
-        INVALID,
-        {"message": "an action after the hello"},
-    )
+    assert (refused.code, refused.violations) == (INVALID, violations)
     assert run.gone.is_set()
     assert run.sessions == {}
 

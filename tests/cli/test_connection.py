@@ -11,6 +11,7 @@ class Dialled:
     """Stands for `Client`, and remembers with what it was made."""
 
     def __init__(self, address, *, credentials=None):
+        self.addresses.append(address)
         self.credentials.append(credentials)
 
     def __enter__(self):
@@ -25,10 +26,11 @@ class Dialled:
 
 @pytest.fixture
 def dialled(monkeypatch):
-    """The credentials of each client that a verb opens."""
+    """What each client that a verb opens is made with."""
+    monkeypatch.setattr(Dialled, "addresses", [], raising=False)
     monkeypatch.setattr(Dialled, "credentials", [], raising=False)
     monkeypatch.setattr(clients, "Client", Dialled)
-    return Dialled.credentials
+    return Dialled
 
 
 def test_options_before_the_verb_say_what_is_presented(rheostat, dialled, tmp_path):
@@ -39,7 +41,7 @@ def test_options_before_the_verb_say_what_is_presented(rheostat, dialled, tmp_pa
     )
 
     assert done.exit_code == 0, done.stderr
-    assert dialled == [
+    assert dialled.credentials == [
         Credentials(
             ca="ca.pem", cert="me.crt", key="me.key", server_name="inside", token="rheostat_abc"
         )
@@ -52,9 +54,27 @@ def test_the_environment_says_the_same_and_options_come_before_it(rheostat, dial
     rheostat("runs", "list", "--address", "a:1")
     rheostat("--ca", "ca.pem", "runs", "list", "--address", "a:1")
 
-    assert dialled == [
+    assert dialled.credentials == [
         Credentials(ca=ca, token="rheostat_env", insecure=True) for ca in ("env.pem", "ca.pem")
     ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "asked"),
+    [
+        ([], [], "env:1"),
+        (["--address", "before:1"], [], "before:1"),
+        ([], ["--address", "after:1"], "after:1"),
+        (["--address", "before:1"], ["--address", "after:1"], "after:1"),
+    ],
+)
+def test_an_address_after_the_verb_counts_most_and_the_environment_least(
+    rheostat, dialled, monkeypatch, before, after, asked
+):
+    monkeypatch.setenv("RHEOSTAT_ADDRESS", "env:1")
+    rheostat(*before, "runs", "list", *after)
+
+    assert dialled.addresses == [asked]
 
 
 def test_a_daemon_of_the_commands_own_is_shown_nothing(rheostat, dialled, monkeypatch):
@@ -62,4 +82,4 @@ def test_a_daemon_of_the_commands_own_is_shown_nothing(rheostat, dialled, monkey
     monkeypatch.setattr(connection, "find_daemon", lambda *target: contextlib.nullcontext(own))
     rheostat("--ca", "ca.pem", "runs", "list")
 
-    assert dialled == [None]
+    assert dialled.credentials == [None]

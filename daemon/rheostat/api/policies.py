@@ -127,15 +127,20 @@ async def _listen(requests: AsyncIterator[pb.ConnectPolicyRequest], session: Pol
             if request.WhichOneof("message") != "action":
                 raise InvalidRequest([Violation("message", "", "an action after the hello")])
             action = request.action
-            factor = given(action, "factor")
             session.answer(
-                action.step,
-                dict(action.factors) or None if factor is None else factor,
-                given(action, "ramp_steps", 1),
-                action.reason,
+                action.step, _factor_of(action), given(action, "ramp_steps", 1), action.reason
             )
     finally:
         session.close()
+
+
+def _factor_of(action: pb.PolicyAction) -> float | dict[str, float] | None:
+    """Return the factor that is asked for: of all groups, by group, or None to keep it."""
+    factor: float | None = given(action, "factor")
+    if factor is not None and action.factors:
+        expected = "nothing beside action.factor: give one factor for all groups, or one by group"
+        raise InvalidRequest([Violation("action.factors", str(dict(action.factors)), expected)])
+    return dict(action.factors) or None if factor is None else factor
 
 
 def _welcome(view: RunView) -> pb.PolicyWelcome:

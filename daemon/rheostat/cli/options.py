@@ -10,8 +10,16 @@ STATE_DIR_HELP = "Folder of the runs, whose daemon is asked without an address."
 
 
 def _given_or_global(ctx: typer.Context, param: typer.CallbackParam, value: Any) -> Any:
-    """Let `rheostat --address A lr show` mean the same as `rheostat lr show --address A`."""
-    return value if value is not None else ctx.find_root().params.get(str(param.name))
+    """Let `rheostat --address A lr show` mean the same as `rheostat lr show --address A`.
+
+    Both count more than the environment, and the one after the verb more than the one before it.
+    """
+    name = str(param.name)
+    before_verb = ctx.find_root().params.get(name)
+    source = ctx.get_parameter_source(name)
+    # By name, since typer brings a click of its own along.
+    is_after_verb = source is not None and source.name == "COMMANDLINE"
+    return value if is_after_verb or before_verb is None else before_verb
 
 
 Address = Annotated[

@@ -750,7 +750,7 @@ class PolicyAction(_message.Message):
     """reason is one sentence for the history."""
     @_builtins.property
     def factors(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
-        """factors are new ones by group, where they differ; without factor."""
+        """factors are new ones by group, where they differ; beside factor they end the stream."""
 
     def __init__(
         self,
