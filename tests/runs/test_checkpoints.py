@@ -140,6 +140,17 @@ def test_the_newest_the_best_and_the_pinned_are_kept(make: Make, tmp_path: Path)
     ]
 
 
+def test_what_was_just_written_is_kept_beneath_damaged_ones_of_later_steps(
+    make: Make, tmp_path: Path
+) -> None:
+    for step in (900, 950, 1000, 1100):
+        make(step)
+
+    prune(tmp_path, keep=2, keep_best=0, written=950)
+
+    assert steps(tmp_path) == [950, 1000, 1100]
+
+
 def test_of_equally_good_ones_the_newest_is_kept(make: Make, tmp_path: Path) -> None:
     for step in (1, 2, 3):
         make(step, validation_loss=0.5)
