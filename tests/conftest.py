@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -201,6 +202,12 @@ async def address(service):
     server = ApiServer(service, address="127.0.0.1:0")
     yield await server.start()
     await server.stop(0)
+
+
+@pytest.fixture
+def view_named():
+    """Make the view of a run of some name."""
+    return lambda name: msgspec.structs.replace(VIEW, name=name)
 
 
 @pytest.fixture

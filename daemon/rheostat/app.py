@@ -13,7 +13,8 @@ import structlog
 from rheostat.api.server import ApiServer
 from rheostat.cluster.controller import Controller
 from rheostat.door.authenticating import ClaimedName, Door, VerifiedCertificate
-from rheostat.door.identity import Authenticator
+from rheostat.door.binding import RolesFile
+from rheostat.door.identity import Authenticator, Authorizer
 from rheostat.door.tls import PresentContext
 from rheostat.door.tokens import TokenFile
 from rheostat.locating import Endpoints, exclusive, publish
@@ -64,7 +65,13 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
         )
         controller = await _controller(service, settings)
         is_ready = False
-        api = ApiServer(service, address=settings.address, door=door, certificates=certificates)
+        api = ApiServer(
+            service,
+            address=settings.address,
+            door=door,
+            reflects=settings.reflection or not settings.asks,
+            certificates=certificates,
+        )
         telemetry = TelemetryServer(
             service,
             address=settings.metrics_address,
@@ -131,7 +138,10 @@ def _door(settings: Settings) -> Door:
         authenticators.append(TokenFile(settings.tokens))
     if settings.tls_client_ca is not None:
         authenticators.append(VerifiedCertificate())
-    return Door(authenticators or [ClaimedName()])
+    authorizers: list[Authorizer] = []
+    if settings.roles is not None:
+        authorizers.append(RolesFile(settings.roles))
+    return Door(authenticators or [ClaimedName()], authorizers)
 
 
 @asynccontextmanager

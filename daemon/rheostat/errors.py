@@ -9,6 +9,7 @@
     ├── ResourceExhausted     a limit is reached: the queue, the pending changes
     ├── DeadlineExceeded      accepted, but not applied in the time the caller gave
     ├── Unauthenticated       nobody whom the daemon knows is asking
+    ├── PermissionDenied      somebody is asking who may not do this
     ├── Unreachable           no daemon answers at the address
     └── StorageFailed         the daemon's state file cannot be opened, read or written
         └── BrokenChain       a run's decisions were altered, or do not follow each other
@@ -75,6 +76,10 @@ class DeadlineExceeded(RheostatError):
 
 class Unauthenticated(RheostatError):
     """The caller has not proven who it is; why is for the daemon's log."""
+
+
+class PermissionDenied(RheostatError):
+    """The caller is known, and lacks the role that this takes."""
 
 
 class Unreachable(RheostatError):

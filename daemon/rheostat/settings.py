@@ -30,6 +30,10 @@ class Settings:
     """CAs in PEM; with them every client must present a certificate from one of them."""
     tokens: Path | None = None
     """A token file; with it every caller must present a token, or a certificate as above."""
+    roles: Path | None = None
+    """A file of roles: who may do what, beside what a line of the token file says of its token."""
+    reflection: bool = False
+    """Whether callers may ask which services there are, where they must prove who they are."""
     insecure: bool = False
     """Whether other machines may reach a daemon that lacks TLS or does not ask who they are."""
     specs: Path | None = None
@@ -56,9 +60,14 @@ class Settings:
         return TlsFiles(cert=self.tls_cert, key=self.tls_key, client_ca=self.tls_client_ca)
 
     @property
+    def asks(self) -> bool:
+        """Whether callers must prove who they are."""
+        return self.tokens is not None or self.tls_client_ca is not None
+
+    @property
     def exposed(self) -> tuple[str, ...]:
         """The fields that are addresses which other machines can reach, and should not yet."""
-        if self.tls is not None and (self.tls_client_ca is not None or self.tokens is not None):
+        if self.tls is not None and self.asks:
             return ()
         fields = ("address", "metrics_address")
         return tuple(field for field in fields if not is_loopback(getattr(self, field)))
@@ -79,6 +88,12 @@ class Settings:
             for field in ("tls_key", "tls_client_ca"):
                 if (path := getattr(self, field)) is not None:
                     yield Violation(field, str(path), "a --tls-cert beside it")
+        by_certificate = self.tls is not None and self.tls_client_ca is not None
+        if by_certificate and self.tokens is None and self.roles is None:
+            yield Violation("roles", "", "a file of roles, as client certificates carry none")
+        if self.roles is not None and not self.asks:
+            expected = "--tokens or --tls-client-ca beside it, as anybody may claim any name"
+            yield Violation("roles", str(self.roles), expected)
         if not self.insecure:
             for field in self.exposed:
                 yield Violation(field, getattr(self, field), _MEND)

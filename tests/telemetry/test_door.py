@@ -8,6 +8,8 @@ from cryptography.x509 import UniformResourceIdentifier
 from structlog.testing import capture_logs
 
 from rheostat.door.authenticating import Door, VerifiedCertificate
+from rheostat.door.binding import RolesFile
+from rheostat.door.roles import Role
 from rheostat.door.tls import PresentContext, TlsFiles
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.telemetry.server import TelemetryServer
@@ -34,7 +36,7 @@ async def serve(source):
 @pytest.fixture
 def ada(tmp_path):
     """A token that the file knows."""
-    made = new_token("ada")
+    made = new_token("ada", Role.VIEWER)
     (tmp_path / "tokens").write_text(f"{made.line}\n")
     return made
 
@@ -76,6 +78,22 @@ async def test_metrics_are_for_who_presents_a_token(serve, ours, ada, token_door
     assert await status_of(url, tls=tls, token=ada.token) == 200
 
 
+async def test_metrics_show_all_runs_and_so_need_a_viewer_of_all(serve, tmp_path, http):
+    bindings = "bindings: [{role: admin, principals: [ada], runs: [digits]}]"
+    (tmp_path / "roles.yaml").write_text(bindings)
+    bound, eve = new_token("ada"), new_token("eve")
+    (tmp_path / "tokens").write_text(f"{bound.line}\n{eve.line}\n")
+    door = Door([TokenFile(tmp_path / "tokens")], [RolesFile(tmp_path / "roles.yaml")])
+    url = f"http://{await serve(door=door)}/metrics"
+    bearer = {"Authorization": f"Bearer {bound.token}"}
+    async with http.get(url, headers=bearer) as answer:
+        denied = (answer.status, await answer.text())
+
+    assert denied[0] == 403
+    assert denied[1].startswith("ada lacks the role viewer for all runs")
+    assert await status_of(url, token=eve.token) == 403
+
+
 async def test_the_answer_401_names_the_scheme_and_not_the_reason(serve, http, token_door):
     url = f"http://{await serve(door=token_door)}/metrics"
     with capture_logs() as logs:
@@ -102,7 +120,9 @@ async def test_no_spelling_leads_around_the_door(serve, token_door, path):
 
 async def test_a_client_certificate_is_enough_where_one_is_demanded(serve, ours, authority):
     tls = context_of(ours.issue_server(), client_ca=ours.file)
-    url = f"https://{await serve(door=Door([VerifiedCertificate()]), tls=tls)}/metrics"
+    (ours.folder / "roles.yaml").write_text("bindings: [{role: viewer, principals: ['*']}]")
+    door = Door([VerifiedCertificate()], [RolesFile(ours.folder / "roles.yaml")])
+    url = f"https://{await serve(door=door, tls=tls)}/metrics"
     uri = ours.issue("prometheus", UniformResourceIdentifier("spiffe://x/prometheus"))
     eve = authority("theirs").issue("eve")
 

@@ -36,6 +36,7 @@ STATUS_OF: dict[type[RheostatError], int] = {
     errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
     errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
+    errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
     errors.StorageFailed: code_pb2.UNAVAILABLE,
 }
 """The code of every error that reaches a caller; a class without a row has its parent's."""

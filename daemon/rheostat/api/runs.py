@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from rheostat.api.handling import (
     Context,
     answers,
+    caller,
     page_size,
     principal_of,
     require_revision,
@@ -12,6 +13,8 @@ from rheostat.api.handling import (
     streams,
 )
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
+from rheostat.door.roles import Right, Role
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.records import RunView, WatchEvent
 from rheostat.runs.service import RunService
@@ -24,8 +27,9 @@ _MAX_TOKEN_LENGTH = 18  # a number of 64 bits; int() refuses thousands of digits
 class RunsApi(RunsServicer):
     """Creates, shows, watches and ends runs."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def CreateRun(
@@ -45,12 +49,15 @@ class RunsApi(RunsServicer):
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         size = page_size(request.page_size if request.HasField("page_size") else None)
         start = _page_start(request.page_token)
-        views = await self._service.list_runs()
+        views = [view for view in await self._service.list_runs() if await self._shows(view)]
         page, end = views[start : start + size], start + size
         return pb.ListRunsResponse(
             runs=[_run(view) for view in page],
             next_page_token=str(end) if end < len(views) else "",
         )
+
+    async def _shows(self, view: RunView) -> bool:
+        return await self._door.allows(caller(), Right(Role.VIEWER, view.name))
 
     @answers
     async def PauseRun(self, request: pb.PauseRunRequest, context: Context) -> pb.PauseRunResponse:

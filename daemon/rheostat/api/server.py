@@ -40,6 +40,7 @@ class ApiServer:
         service: what is served.
         address: `host:port` or `unix:path`; port 0 takes a free one.
         door: who may call; by default everybody, under the name they give.
+        reflects: whether callers may ask which services and messages there are.
         certificates: for TLS, taken anew for each connection; without them there is none.
     """
 
@@ -49,19 +50,21 @@ class ApiServer:
         *,
         address: str,
         door: Door | None = None,
+        reflects: bool = True,
         certificates: Reloaded[Certificates] | None = None,
     ) -> None:
         self._address = address
         self._certificates = certificates
-        guard = Guard(door or open_door())
-        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[guard])
+        door = door or open_door()
+        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[Guard(door)])
         self._health = health.aio.HealthServicer()
-        add_RunsServicer_to_server(RunsApi(service), self._server)
+        add_RunsServicer_to_server(RunsApi(service, door), self._server)
         add_LearningRatesServicer_to_server(LearningRatesApi(service), self._server)
         add_PoliciesServicer_to_server(PoliciesApi(service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        if reflects:
+            names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
 
     async def start(self) -> str:
         """Begin to serve and return the address, with the real port where 0 was asked for.

@@ -72,6 +72,24 @@ def serve(
             help="Know callers by bearer tokens, one line each as `rheostat token` prints them.",
         ),
     ] = None,
+    roles: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_ROLES",
+            metavar="FILE",
+            rich_help_panel=_ACCESS,
+            help="Who may do what (YAML); read again when it changes.",
+        ),
+    ] = None,
+    reflection: Annotated[
+        bool,
+        typer.Option(
+            "--reflection",
+            envvar="RHEOSTAT_REFLECTION",
+            rich_help_panel=_ACCESS,
+            help="Offer gRPC reflection, which is off where callers must prove who they are.",
+        ),
+    ] = False,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -155,6 +173,8 @@ def serve(
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
             tokens=tokens,
+            roles=roles,
+            reflection=reflection,
             insecure=insecure,
             specs=specs,
             kubernetes=kubernetes,
