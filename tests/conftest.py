@@ -122,8 +122,11 @@ class FakeRunService:
         if run != "digits":
             raise NotFound(f"no run is named {run!r}")
 
-    async def create_run(self, spec, *, principal, request_id=""):
-        self._hear("create_run", spec=spec, principal=principal, request_id=request_id)
+    async def create_run(self, spec, *, principal, request_id="", permit=None, is_trusted=False):
+        if permit is not None:
+            await permit("digits")
+        trust = {"is_trusted": True} if is_trusted else {}
+        self._hear("create_run", spec=spec, principal=principal, request_id=request_id, **trust)
         return VIEW
 
     async def get_run(self, run):

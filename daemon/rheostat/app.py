@@ -62,6 +62,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             Supervisor(state_dir / "runs"),
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
+            admission=settings.admission,
         )
         controller = await _controller(service, settings)
         is_ready = False
@@ -69,6 +70,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             service,
             address=settings.address,
             door=door,
+            limits=settings.limits,
             reflects=settings.reflection or not settings.asks,
             certificates=certificates,
         )

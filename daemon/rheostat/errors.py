@@ -69,6 +69,11 @@ class RevisionConflict(RheostatError):
 class ResourceExhausted(RheostatError):
     """A limit is reached; the same request may pass later."""
 
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds after which to ask again; None where nobody can tell."""
+
 
 class DeadlineExceeded(RheostatError):
     """The request was accepted and still waits to be applied."""

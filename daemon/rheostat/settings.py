@@ -1,13 +1,15 @@
 """How a daemon is set up, and which set-ups are refused."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from rheostat.door.addresses import is_loopback
+from rheostat.door.limits import Limits
 from rheostat.door.tls import TlsFiles
 from rheostat.errors import InvalidRequest, Violation
+from rheostat.spec.admission import Admission
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +38,15 @@ class Settings:
     """Whether callers may ask which services there are, where they must prove who they are."""
     insecure: bool = False
     """Whether other machines may reach a daemon that lacks TLS or does not ask who they are."""
+    trusts_specs: bool = False
+    """Whether everybody's specs may name any code and any file: where nobody else is there."""
+    allow_imports: tuple[str, ...] = ()
+    """Patterns of `package.module:attribute` that others' specs and policies may name."""
+    data_roots: tuple[Path, ...] = ()
+    """Folders below which they may read; none is the folder that the daemon was started in, unless
+    that is /."""
+    limits: Limits = field(default_factory=Limits)
+    """How much callers may ask for."""
     specs: Path | None = None
     """A folder of specs to create runs from at the start, once each."""
     kubernetes: bool = False
@@ -58,6 +69,15 @@ class Settings:
         if self.tls_cert is None or self.tls_key is None:
             return None
         return TlsFiles(cert=self.tls_cert, key=self.tls_key, client_ca=self.tls_client_ca)
+
+    @property
+    def admission(self) -> Admission | None:
+        """What specs may name that are not the owner's; None is anything."""
+        if self.trusts_specs:
+            return None
+        here = Path.cwd()
+        usual = () if here == Path(here.anchor) else (here,)
+        return Admission(imports=self.allow_imports, roots=self.data_roots or usual)
 
     @property
     def asks(self) -> bool:
@@ -97,6 +117,10 @@ class Settings:
         if not self.insecure:
             for field in self.exposed:
                 yield Violation(field, getattr(self, field), _MEND)
+        for index, root in enumerate(self.data_roots):
+            if not root.is_dir():
+                yield Violation(f"data_root[{index}]", str(root), "a folder")
+        yield from self.limits.violations()
         if self.specs is not None and not self.specs.is_dir():
             yield Violation("specs", str(self.specs), "a folder of spec files")
 

@@ -18,6 +18,7 @@ from rheostat.door.binding import RolesFile
 from rheostat.door.roles import Role
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.errors import PermissionDenied, Unauthenticated
+from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 EXPECTED = {
@@ -264,3 +265,33 @@ async def test_a_token_without_a_role_is_known_and_may_do_nothing(guarded, acces
     async with AsyncClient(guarded, credentials=Credentials(token="guess")) as nobody:
         with pytest.raises(Unauthenticated):
             await nobody.list_runs()
+
+
+async def test_code_by_import_path_takes_an_admin_of_the_run(guarded, service, access):
+    access.bind(
+        "{role: operator, principals: [ada]}", "{role: admin, principals: [eve], runs: [digits]}"
+    )
+    attach = Change(verb=Verb.ATTACH, policy=PolicyEdit(policy="mine:P"))
+    nested = PolicyEdit(policy="plateau", args='{"x": ["mine:f"]}')
+    swap = Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="mine:halves"))
+    plain = Change(verb=Verb.ATTACH, policy=PolicyEdit(policy="plateau"))
+    async with (
+        AsyncClient(guarded, credentials=access.of("ada")) as ada,
+        AsyncClient(guarded, credentials=access.of("eve")) as eve,
+    ):
+        for change in (attach, swap, Change(verb=Verb.ATTACH, policy=nested)):
+            with pytest.raises(PermissionDenied, match="ada lacks the role admin for run digits"):
+                await ada.change_learning_rate("digits", change)
+            await eve.change_learning_rate("digits", change)
+        await ada.change_learning_rate("digits", plain)
+
+    assert [asked["change"].principal for _, asked in service.asked] == [*["eve"] * 3, "ada"]
+
+
+async def test_an_admin_of_some_runs_creates_runs_with_such_names_only(guarded, service, access):
+    access.bind("{role: admin, principals: [ada], runs: ['team-*']}")
+    async with AsyncClient(guarded, credentials=access.of("ada")) as ada:
+        with pytest.raises(PermissionDenied, match="ada lacks the role admin for run digits"):
+            await ada.create_run("{name: digits, train: {steps: 1}}")
+
+    assert service.asked == []

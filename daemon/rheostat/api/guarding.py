@@ -12,6 +12,7 @@ from rheostat.api.handling import Context
 from rheostat.api.judging import Case, watched
 from rheostat.api.permissions import PERMISSIONS
 from rheostat.door.authenticating import Door
+from rheostat.door.limits import Pace
 from rheostat.errors import RheostatError
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -31,8 +32,9 @@ class Guard(grpc.aio.ServerInterceptor):
     token or a role that is taken back ends it.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, pace: Pace) -> None:
         self._door = door
+        self._pace = pace
 
     async def intercept_service(
         self,
@@ -56,15 +58,14 @@ class Guard(grpc.aio.ServerInterceptor):
         inner = getattr(handler, kind)
 
         def opened(context: Context) -> Case:
-            return Case(
-                self._door, context, method, PERMISSIONS.get(method), handler.request_deserializer
-            )
+            permission, parse = PERMISSIONS.get(method), handler.request_deserializer
+            return Case(self._door, context, method, permission, parse, self._pace)
 
         async def begun(case: Case, request: Any) -> Any:
             """Return what the handler is given, once the caller may have an answer."""
             if kind.startswith("unary"):
                 return await case.read(request)
-            await case.ask()
+            await case.begin()
             return case.read_all(request)
 
         async def answer(request: Any, context: Context) -> Any:

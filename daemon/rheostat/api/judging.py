@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
@@ -12,6 +12,7 @@ from rheostat.api.handling import CALLER, PRINCIPAL_KEY, Context
 from rheostat.api.permissions import Permission
 from rheostat.door.authenticating import Door
 from rheostat.door.identity import CertificateNames, Presented, bearer_token
+from rheostat.door.limits import Pace
 from rheostat.door.roles import Reach, Right
 from rheostat.errors import InvalidRequest, PermissionDenied, RheostatError, Violation
 
@@ -28,6 +29,7 @@ class Case:
         method: its full name, `/rheostat.v1.Runs/GetRun`.
         permission: what it takes; None is for nobody.
         parse: turns bytes into a request.
+        pace: counts requests and streams.
     """
 
     def __init__(
@@ -37,14 +39,17 @@ class Case:
         method: str,
         permission: Permission | None,
         parse: Callable[[bytes], Any],
+        pace: Pace,
     ) -> None:
         self._door = door
         self._method = method
         self._permission = permission
         self._parse = parse
+        self._pace = pace
         self._presented = _presented(context)
         self._right = Right(permission.role, Reach.SOME) if permission is not None else None
         self._is_public = False
+        self._has_begun = False
 
     async def ask(self) -> None:
         """Judge the caller by what the call takes as far as is known.
@@ -72,8 +77,8 @@ class Case:
             if self._permission.public(request):
                 self._is_public = True
                 return request
-        # Once before the request is read, and once more for the run that it names.
-        await self.ask()
+        # Once before a request is read, and once more for the run that it names.
+        await (self.ask() if self._has_begun else self.begin())
         request = self._parsed(content)
         if self._permission is not None:
             right = self._permission.right_to(request)
@@ -86,6 +91,21 @@ class Case:
         """Yield the requests of a stream, as long as the caller may make them."""
         async for content in contents:
             yield await self.read(content)
+
+    async def begin(self) -> None:
+        """Judge the caller, and count a request of its.
+
+        Raises:
+            Unauthenticated, PermissionDenied: as `ask` does.
+            ResourceExhausted: if there were too many.
+        """
+        await self.ask()
+        self._has_begun = True
+        self._pace.request(CALLER.get().principal)
+
+    def counted(self) -> AbstractContextManager[None]:
+        """Count the call as a stream for the life of a block."""
+        return self._pace.stream(CALLER.get().principal)
 
     def _parsed(self, content: bytes) -> Any:
         try:
@@ -101,7 +121,15 @@ async def watched(case: Case) -> AsyncIterator[None]:
 
     Raises:
         Unauthenticated, PermissionDenied: in the block, wherever it waits.
+        ResourceExhausted: if the caller has too many streams.
     """
+    with case.counted():
+        async with _judged(case):
+            yield
+
+
+@asynccontextmanager
+async def _judged(case: Case) -> AsyncIterator[None]:
     call = asyncio.current_task()
     assert call is not None
     refusal: RheostatError | None = None

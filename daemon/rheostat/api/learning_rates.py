@@ -15,7 +15,9 @@ from rheostat.api.handling import (
     require_revision,
     require_run,
 )
+from rheostat.api.permissions import permit_code
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest
 from rheostat.runs.service import RunService
 from rheostat.steering.records import Change, Verb
@@ -26,8 +28,9 @@ from rheostat.v1.learning_rates_pb2_grpc import LearningRatesServicer
 class LearningRatesApi(LearningRatesServicer):
     """Shows, changes and explains learning rates."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def GetLearningRates(
@@ -112,6 +115,7 @@ class LearningRatesApi(LearningRatesServicer):
         """Make a change of the schedule that came with the usual options."""
         run = require_run(request.run)
         asked = msgspec.structs.replace(change, principal=principal_of(context))
+        await permit_code(self._door, run, asked)
         wait = given(request.options, "wait", True)
         try:
             return response_of(await self._service.change_learning_rate(run, asked, wait=wait))

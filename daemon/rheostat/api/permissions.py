@@ -4,7 +4,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from rheostat.api.handling import caller
+from rheostat.door.authenticating import Door
 from rheostat.door.roles import Reach, Right, Role
+from rheostat.steering.records import Change
+from rheostat.steering.wishes import names_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,3 +86,13 @@ PERMISSIONS: Mapping[str, Permission] = {
     ),
     **_service("grpc.reflection.v1alpha.ServerReflection", ServerReflectionInfo=_LOOK_AROUND),
 }
+
+
+async def permit_code(door: Door, run: str, change: Change) -> None:
+    """Let a change through, unless it names code and the caller is no admin of the run.
+
+    Raises:
+        PermissionDenied: in that case.
+    """
+    if names_code(change):
+        await door.permit(caller(), Right(Role.ADMIN, run), to="code by import path")

@@ -35,8 +35,14 @@ class RunsApi(RunsServicer):
     async def CreateRun(
         self, request: pb.CreateRunRequest, context: Context
     ) -> pb.CreateRunResponse:
+        async def permit(run: str) -> None:
+            await self._door.permit(caller(), Right(Role.ADMIN, run), to="CreateRun")
+
         view = await self._service.create_run(
-            request.spec, principal=principal_of(context), request_id=request.request_id
+            request.spec,
+            principal=principal_of(context),
+            request_id=request.request_id,
+            permit=permit,
         )
         return pb.CreateRunResponse(run=_run(view))
 

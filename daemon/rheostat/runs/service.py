@@ -3,14 +3,14 @@
 import asyncio
 import shutil
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, InvalidRequest, NotFound, Violation
+from rheostat.errors import FailedPrecondition, InvalidRequest, InvalidSpec, NotFound, Violation
 from rheostat.runs.explaining import components_at
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.lifecycle import Lifecycle
@@ -27,6 +27,7 @@ from rheostat.runs.records import (
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
+from rheostat.spec.admission import Admission
 from rheostat.spec.validation import load
 from rheostat.steering.inbox import stale
 from rheostat.steering.records import Change, Decision, DecisionRecord
@@ -49,7 +50,19 @@ class RunService:
         *,
         max_concurrent_runs: int,
         clock: Callable[[], float],
+        admission: Admission | None = None,
     ) -> None:
+        """Prepare; nothing happens before `start`.
+
+        Args:
+            store: where runs and decisions are kept.
+            supervisor: who starts trainers.
+            max_concurrent_runs: of which the others wait.
+            clock: seconds since 1970.
+            admission: what specs and changes may name unless the daemon's owner wrote them; None is
+                anything.
+        """
+        self._admission = admission
         self._store = store
         self._supervisor = supervisor
         self._clock = clock
@@ -94,19 +107,36 @@ class RunService:
 
     # --- runs ----------------------------------------------------------------------------------
 
-    async def create_run(self, spec: str, *, principal: str, request_id: str = "") -> RunView:
+    async def create_run(
+        self,
+        spec: str,
+        *,
+        principal: str,
+        request_id: str = "",
+        permit: Callable[[str], Awaitable[None]] | None = None,
+        is_trusted: bool = False,
+    ) -> RunView:
         """Put a run into the queue, where it starts as soon as there is room.
 
         Args:
             spec: YAML or JSON text.
             principal: who asks.
             request_id: idempotency key: the same again returns the first run.
+            permit: raises if there may be no run of the spec's name.
+            is_trusted: whether the daemon's owner wrote the spec, which may then name anything.
 
         Raises:
             InvalidSpec: with every mistake that can be seen without torch and the data.
             FailedPrecondition: if the key came with another spec before.
         """
-        parsed = load(spec)
+        # In a thread: reading a page of YAML takes a while, in which others want answers.
+        parsed = await asyncio.to_thread(load, spec)
+        if permit is not None:
+            await permit(parsed.name)
+        if self._admission is not None and not is_trusted:
+            refused = list(self._admission.violations(parsed.model_dump(mode="json")))
+            if refused:
+                raise InvalidSpec(refused)
         view = RunView(
             name=parsed.name,
             phase=Phase.QUEUED,
@@ -256,7 +286,7 @@ class RunService:
         """
         view = await self.get_run(run)
         names = [group.name for group in view.groups]
-        check(change, names or change.groups)
+        check(change, names or change.groups, self._admission)
         if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
             expected = f"a step of the run, which has {view.steps} and counts them from 0"
             raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
