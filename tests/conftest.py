@@ -233,8 +233,11 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(certificate)
 
-    def issue(self, name, *names, common_name=None, into=None):
-        """Write a certificate and its key to files of that name, over those there are."""
+    def issue(self, name, *names, common_name=None, into=None, valid=(-1, 1)):
+        """Write a certificate and its key to files of that name, over those there are.
+
+        It is valid from so many hours after now to so many.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         text = name if common_name is None else common_name
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])
@@ -242,7 +245,7 @@ class Authority:
         folder = into or self.folder
         folder.mkdir(exist_ok=True)
         files = SimpleNamespace(cert=folder / f"{name}.crt", key=folder / f"{name}.key")
-        files.cert.write_bytes(self._sign(subject, key, *extensions))
+        files.cert.write_bytes(self._sign(subject, key, *extensions, valid=valid))
         files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
 
@@ -250,16 +253,17 @@ class Authority:
         """Write the certificate of a server on this machine."""
         return self.issue(name, *LOCAL)
 
-    def _sign(self, subject, key, *extensions):
+    def _sign(self, subject, key, *extensions, valid=(-1, 1)):
         now = datetime.now(UTC)
+        begin, end = (now + timedelta(hours=hours) for hours in valid)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self.name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_before(begin)
+            .not_valid_after(end)
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)

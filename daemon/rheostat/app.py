@@ -79,6 +79,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             address=settings.metrics_address,
             is_ready=lambda: is_ready,
             version=version("rheostat"),
+            is_insecure=bool(settings.exposed),
             door=door,
             tls=PresentContext(certificates) if certificates is not None else None,
         )

@@ -1,6 +1,7 @@
 """Who may see the metrics: over real HTTPS, with certificates of CAs made up here."""
 
 import ssl
+import warnings
 
 import aiohttp
 import pytest
@@ -159,3 +160,48 @@ async def test_a_client_ca_that_is_replaced_is_forgotten(serve, ours, authority)
     with pytest.raises(aiohttp.ClientConnectionError):
         await status_of(url, tls=ada)
     assert await status_of(url, tls=eve) == 200
+
+
+@pytest.mark.parametrize(
+    ("valid", "ca", "logged"),
+    [
+        ((-3, -1), "ours", "certificate has expired"),
+        ((1, 3), "ours", "certificate is not yet valid"),
+        ((-1, 1), "theirs", "unable to get local issuer certificate"),
+        (None, "ours", "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+    ],
+)
+async def test_the_log_says_which_certificate_was_refused_and_why(
+    serve, ours, authority, valid, ca, logged
+):
+    tls = context_of(ours.issue_server(), client_ca=ours.file)
+    url = f"https://{await serve(tls=tls)}/metrics"
+    issuer = ours if ca == "ours" else authority(ca)
+    client = trusting(ours, issuer.issue("ada", valid=valid) if valid else None)
+    with capture_logs() as logs, pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=client)
+
+    assert {(one["event"], one["why"]) for one in logs} == {("handshake.refused", logged)}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+async def test_versions_of_tls_that_are_broken_shake_no_hands(serve, ours, version):
+    url = f"https://{await serve(tls=context_of(ours.issue_server()))}/healthz"
+    old = trusting(ours)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old.minimum_version = old.maximum_version = version
+
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=old)
+
+
+async def test_suites_without_forward_secrecy_are_refused(serve, ours):
+    url = f"https://{await serve(tls=context_of(ours.issue_server()))}/healthz"
+    weak = trusting(ours)
+    weak.maximum_version = ssl.TLSVersion.TLSv1_2
+    weak.set_ciphers("AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0")
+
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=weak)

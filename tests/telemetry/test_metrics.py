@@ -23,6 +23,7 @@ CONTRACT = {
     "rheostat_shadow_learning_rate": ("run", "group", "policy"),
     "rheostat_run_phase": ("run", "phase"),
     "rheostat_build_info": ("version", "python"),
+    "rheostat_insecure": (),
 }
 """What dashboards rely on: add to it, never rename."""
 

@@ -125,6 +125,13 @@ BUILD_INFO = MetricDescription(
     ("version", "python"),
     "Always 1; the labels say which Rheostat and which Python the daemon runs.",
 )
+INSECURE = MetricDescription(
+    "rheostat_insecure",
+    "gauge",
+    (),
+    "Whether other machines can reach the daemon without TLS, or without being asked who they are: "
+    "1 or 0.",
+)
 
 METRICS = (
     LEARNING_RATE,
@@ -146,6 +153,7 @@ METRICS = (
     SHADOW_LEARNING_RATE,
     RUN_PHASE,
     BUILD_INFO,
+    INSECURE,
 )
 """Every metric, in the order it is exposed."""
 
