@@ -12,6 +12,7 @@ import structlog
 
 from rheostat.api.server import ApiServer
 from rheostat.cluster.controller import Controller
+from rheostat.cluster.reviewing import Reviews
 from rheostat.door.authenticating import ClaimedName, Door, VerifiedCertificate
 from rheostat.door.binding import RolesFile
 from rheostat.door.identity import Authenticator, Authorizer
@@ -55,7 +56,6 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
     state_dir = settings.state_dir
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates = settings.tls.watched() if settings.tls is not None else None
-    door = _door(settings)
     with exclusive(state_dir):
         service = RunService(
             Store(state_dir / "rheostat.db"),
@@ -65,6 +65,8 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             admission=settings.admission,
         )
         controller = await _controller(service, settings)
+        reviews = await _reviews(settings)
+        door = _door(settings, reviews)
         is_ready = False
         api = ApiServer(
             service,
@@ -104,6 +106,8 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
                     await controller.stop()
                 await api.stop(_STOP_SECONDS)
                 await telemetry.stop()
+                if reviews is not None:
+                    await reviews.close()
 
 
 async def _serve(settings: Settings) -> None:
@@ -134,16 +138,27 @@ async def _controller(service: RunService, settings: Settings) -> Controller | N
     return await Controller.connect(service, namespace=settings.kube_namespace, daemon=name)
 
 
-def _door(settings: Settings) -> Door:
+async def _reviews(settings: Settings) -> Reviews | None:
+    """Return who asks Kubernetes about callers, where the settings want that."""
+    if not settings.kube_auth:
+        return None
+    return await Reviews.connect(namespace=settings.kube_namespace, audience=settings.kube_audience)
+
+
+def _door(settings: Settings, reviews: Reviews | None) -> Door:
     """Return who is asked about callers: where nobody proves anything, callers name themselves."""
     authenticators: list[Authenticator] = []
     if settings.tokens is not None:
         authenticators.append(TokenFile(settings.tokens))
+    if reviews is not None:
+        authenticators.append(reviews)
     if settings.tls_client_ca is not None:
         authenticators.append(VerifiedCertificate())
     authorizers: list[Authorizer] = []
     if settings.roles is not None:
         authorizers.append(RolesFile(settings.roles))
+    if reviews is not None:
+        authorizers.append(reviews)
     return Door(authenticators or [ClaimedName()], authorizers)
 
 

@@ -53,6 +53,10 @@ class Settings:
     """Whether to train the TrainingRuns of a Kubernetes namespace, and to report on them."""
     kube_namespace: str | None = None
     """That namespace; None is the pod's own, or that of the kubeconfig's context."""
+    kube_auth: bool = False
+    """Whether callers may present tokens of Kubernetes, and RBAC says what these may do."""
+    kube_audience: str = "rheostat"
+    """Whom such a token must be made for."""
     daemon_name: str | None = None
     """What this daemon is called in the namespace; None is the name of the machine."""
     max_concurrent_runs: int = 1
@@ -82,7 +86,7 @@ class Settings:
     @property
     def asks(self) -> bool:
         """Whether callers must prove who they are."""
-        return self.tokens is not None or self.tls_client_ca is not None
+        return self.kube_auth or self.tokens is not None or self.tls_client_ca is not None
 
     @property
     def exposed(self) -> tuple[str, ...]:
@@ -109,10 +113,12 @@ class Settings:
                 if (path := getattr(self, field)) is not None:
                     yield Violation(field, str(path), "a --tls-cert beside it")
         by_certificate = self.tls is not None and self.tls_client_ca is not None
-        if by_certificate and self.tokens is None and self.roles is None:
+        if by_certificate and not (self.kube_auth or self.tokens or self.roles):
             yield Violation("roles", "", "a file of roles, as client certificates carry none")
         if self.roles is not None and not self.asks:
-            expected = "--tokens or --tls-client-ca beside it, as anybody may claim any name"
+            expected = (
+                "--tokens, --tls-client-ca or --kube-auth, as else anybody may claim any name"
+            )
             yield Violation("roles", str(self.roles), expected)
         if not self.insecure:
             for field in self.exposed:
@@ -127,5 +133,5 @@ class Settings:
 
 _MEND = (
     "a loopback address such as 127.0.0.1:0; for other machines to reach it, give --tls-cert, "
-    "--tls-key, and --tokens or --tls-client-ca, or let everybody steer with --insecure"
+    "--tls-key, and --tokens, --tls-client-ca or --kube-auth, or let everybody steer: --insecure"
 )

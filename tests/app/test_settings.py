@@ -71,4 +71,7 @@ def test_certificates_carry_no_role_so_somebody_else_must_give_them_one():
 def test_roles_mean_nothing_where_anybody_may_claim_any_name():
     [(field, violation)] = violations(roles=Path("roles.yaml")).items()
 
-    assert (field, "--tokens or --tls-client-ca" in violation.expected) == ("roles", True)
+    assert (field, "--tokens, --tls-client-ca or --kube-auth" in violation.expected) == (
+        "roles",
+        True,
+    )

@@ -15,6 +15,7 @@ DEFAULT_MESSAGE_BYTES = 4 * 2**20
 DEFAULT_REQUESTS_PER_MINUTE = 12_000
 DEFAULT_STREAMS = 100
 DEFAULT_CONCURRENT_CALLS = 1_000
+DEFAULT_KUBE_AUDIENCE = "rheostat"
 _ACCESS = "Who may call"
 _LIMITS = "What callers may ask for"
 _KUBERNETES = "Kubernetes"
@@ -179,6 +180,23 @@ def serve(
             help="That namespace; by default the pod's own, or the kubeconfig's.",
         ),
     ] = None,
+    kube_auth: Annotated[
+        bool,
+        typer.Option(
+            "--kube-auth",
+            envvar="RHEOSTAT_KUBE_AUTH",
+            rich_help_panel=_KUBERNETES,
+            help="Know callers by tokens of service accounts, and let RBAC say what they may.",
+        ),
+    ] = False,
+    kube_audience: Annotated[
+        str,
+        typer.Option(
+            envvar="RHEOSTAT_KUBE_AUDIENCE",
+            rich_help_panel=_KUBERNETES,
+            help="Whom such a token must be made for.",
+        ),
+    ] = DEFAULT_KUBE_AUDIENCE,
     daemon_name: Annotated[
         str | None,
         typer.Option(
@@ -243,6 +261,8 @@ def serve(
             specs=specs,
             kubernetes=kubernetes,
             kube_namespace=kube_namespace,
+            kube_auth=kube_auth,
+            kube_audience=kube_audience,
             daemon_name=daemon_name,
             max_concurrent_runs=max_concurrent_runs,
             drain_seconds=drain_seconds,

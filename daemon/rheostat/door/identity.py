@@ -17,6 +17,8 @@ class Proof(StrEnum):
     """By a bearer token."""
     CERTIFICATE = "certificate"
     """By a client certificate."""
+    KUBERNETES = "kubernetes"
+    """By a token that the API server vouches for."""
     CLAIM = "claim"
     """Not at all: the caller says so."""
 
