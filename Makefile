@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate bench parts image test-image test-chart test-observability test-cluster test-played clean
+.PHONY: help run test check format generate bench parts image test-image test-chart test-observability test-cluster test-played test-fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -76,6 +76,18 @@ test-chart: $(CHART) ## Lint, render and check the Helm chart, with Helm 3 and 4
 test-cluster: $(DEV) ## Train on a real Kubernetes API server, and install the chart there (Debian, root)
 	tools/parts/kube_apiserver.sh > /dev/null || true
 	$(BIN)/python -m pytest tests/cluster --timeout 300
+
+FUZZ_REQUESTS ?= 2000
+FUZZ_SPECS ?= 200
+FUZZ_SECONDS ?= 15
+
+test-fuzz: $(DEV) ## Send nonsense to everything that reads (FUZZ_REQUESTS, FUZZ_SPECS, FUZZ_SECONDS)
+	$(BIN)/python -m fuzzing.requests --requests $(FUZZ_REQUESTS) --specs $(FUZZ_SPECS)
+	@$(PIP) install --constraint constraints.txt --requirement fuzzing/requirements.txt 2> /dev/null \
+		|| echo "SKIPPED the fuzzing by coverage: atheris cannot be had here."
+	@if $(BIN)/python -c "import atheris" 2> /dev/null; then for target in spec frames rules; do \
+		$(BIN)/python -m fuzzing.guided $$target -max_total_time=$(FUZZ_SECONDS) \
+			-artifact_prefix=build/fuzz- fuzzing/inputs/$$target || exit 1; done; fi
 
 test-played: $(DEV) ## Play what the chart puts on an API server, and steer it (Debian, root)
 	tools/parts/kube_apiserver.sh > /dev/null || true

@@ -167,6 +167,16 @@ async def test_whether_the_daemon_answers_is_told_to_everybody_and_no_more(guard
     assert {named.code, watch.code} == {grpc.StatusCode.UNAUTHENTICATED}
 
 
+async def test_health_is_listed_by_service_for_viewers(guarded, access):
+    async with grpc.aio.insecure_channel(guarded) as channel:
+        listing = health_pb2.HealthListRequest()
+        metadata = access.of(Role.VIEWER).metadata("localhost:1")
+        answer = await HealthStub(channel).List(listing, metadata=metadata)
+
+    assert set(answer.statuses) == {"", *SERVICES}
+    assert {one.status for one in answer.statuses.values()} == {1}
+
+
 async def test_reflection_can_be_left_out(service, access):
     server = ApiServer(service, address="127.0.0.1:0", door=access.door(), reflects=False)
     [method] = [one for one in rpcs() if one.name == "ServerReflectionInfo"]

@@ -1,10 +1,11 @@
 """The gRPC server: services, health and reflection on one address, behind one door."""
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rheostat.api.guarding import Guard
+from rheostat.api.health import Health
 from rheostat.api.learning_rates import LearningRatesApi
 from rheostat.api.policies import PoliciesApi
 from rheostat.api.runs import RunsApi
@@ -66,7 +67,7 @@ class ApiServer:
             interceptors=[Guard(door, Pace(limits))],
             maximum_concurrent_rpcs=limits.concurrent_calls,
         )
-        self._health = health.aio.HealthServicer()
+        self._health = Health(("", *SERVICES))
         add_RunsServicer_to_server(RunsApi(service, door), self._server)
         add_LearningRatesServicer_to_server(LearningRatesApi(service, door), self._server)
         add_PoliciesServicer_to_server(PoliciesApi(service, door), self._server)

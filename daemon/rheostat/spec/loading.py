@@ -56,7 +56,7 @@ def read_document(text: str, origin: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         given = "empty" if document is None else f"{written(document)}"
         raise _invalid(origin, f"must be a mapping of keys to values at the top, but is {given}")
-    violations = list(_foreign_values(document))
+    violations = list(foreign_values(document))
     if violations:
         raise InvalidSpec(violations)
     return document
@@ -69,7 +69,7 @@ def read_value(text: str, origin: str) -> Any:
         InvalidSpec: as `read_document` does.
     """
     value = _parse(text, origin)
-    violations = list(_foreign_values(value, origin))
+    violations = list(foreign_values(value, origin))
     if violations:
         raise InvalidSpec(violations)
     return value
@@ -134,8 +134,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def _foreign_values(document: Any, top: str = "") -> Iterator[Violation]:
-    """Yield a violation for each value that could not travel to the trainer as it is."""
+def foreign_values(document: Any, top: str = "") -> Iterator[Violation]:
+    """Yield a violation for each value that could not travel to the trainer as it is.
+
+    Args:
+        document: what was read.
+        top: path of it in the whole.
+    """
     pending: list[tuple[Any, str, int]] = [(document, top, 0)]
     seen = 0
     while pending:

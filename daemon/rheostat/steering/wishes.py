@@ -10,6 +10,7 @@ from typing import Any
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.admission import import_paths
 from rheostat.spec.building import POLICY, SCHEDULE, PluginKind
+from rheostat.spec.loading import foreign_values
 from rheostat.spec.section import NAME_PATTERN
 from rheostat.steering.records import (
     POLICY_VERBS,
@@ -135,8 +136,14 @@ def _plugin(kind: PluginKind[Any], name: str, args: str, field: str) -> Iterator
     except ValueError as error:
         yield Violation("args", args[:80], f"a JSON object: {error}")
         return
+    except RecursionError:
+        yield Violation("args", args[:80], "a JSON object that is nested less deep")
+        return
     if not isinstance(given, dict):
         yield Violation("args", args[:80], "a JSON object, as args in a spec")
+        return
+    if foreign := list(foreign_values(given, "args")):
+        yield from foreign
         return
     try:
         kind.check_name(name, field)
