@@ -85,6 +85,7 @@ test-fuzz: $(DEV) ## Send nonsense to everything that reads (FUZZ_REQUESTS, FUZZ
 	$(BIN)/python -m fuzzing.requests --requests $(FUZZ_REQUESTS) --specs $(FUZZ_SPECS)
 	@$(PIP) install --constraint constraints.txt --requirement fuzzing/requirements.txt 2> /dev/null \
 		|| echo "SKIPPED the fuzzing by coverage: atheris cannot be had here."
+	@mkdir -p build
 	@if $(BIN)/python -c "import atheris" 2> /dev/null; then for target in spec frames rules; do \
 		$(BIN)/python -m fuzzing.guided $$target -max_total_time=$(FUZZ_SECONDS) \
 			-artifact_prefix=build/fuzz- fuzzing/inputs/$$target || exit 1; done; fi
