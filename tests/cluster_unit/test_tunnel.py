@@ -7,6 +7,8 @@ There is no kubelet here: the API server of these tests speaks the port-forward 
 import asyncio
 import json
 import socket
+import threading
+from contextlib import suppress
 
 import pytest
 from aiohttp import web
@@ -21,6 +23,9 @@ from rheostat.cluster.finding import DaemonPod, find_daemons
 from rheostat.cluster.tunnel import tunnel
 from rheostat.door.tls import TlsFiles
 from rheostat.errors import FailedPrecondition, Unreachable
+
+PROXY = "Kubernetes port forward proxy"
+"""What the official client calls its threads."""
 
 
 def pod(namespace, name, port, *, phase="Running", port_name="grpc"):
@@ -43,6 +48,8 @@ class Forwarder:
         self.selectors = []
         self.forwarded = 0
         self.refuses = False
+        self.breaks = False
+        """Whether connections break as soon as they carry something."""
 
     def app(self):
         app = web.Application()
@@ -78,14 +85,17 @@ class Forwarder:
             return caller
         answers = asyncio.create_task(self._answer(reader, caller))
         async for message in caller:
+            if self.breaks:
+                request.transport.abort()
             writer.write(message.data[1:])
         writer.close()
         await answers
         return caller
 
     async def _answer(self, reader, caller):
-        while data := await reader.read(2**16):
-            await caller.send_bytes(b"\0" + data)
+        with suppress(OSError):
+            while data := await reader.read(2**16):
+                await caller.send_bytes(b"\0" + data)
         await caller.close()
 
 
@@ -131,6 +141,28 @@ def free_port():
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         yield unused.getsockname()[1]
+
+
+@pytest.fixture
+async def talker_port():
+    """Where somebody talks without end, as a stream does."""
+
+    async def talk(reader, writer):
+        with suppress(OSError):
+            while True:
+                writer.write(b"more " * 1000)
+                await writer.drain()
+
+    async with await asyncio.start_server(talk, "127.0.0.1", 0) as server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+def raised(monkeypatch):
+    """What threads raise; a terminal would show it with its traceback."""
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_value))
+    return raised
 
 
 @pytest.fixture
@@ -258,6 +290,39 @@ async def test_a_pod_whose_daemon_is_away_is_unreachable(forwarder, free_port):
 
     with pytest.raises(Unreachable):
         await asyncio.to_thread(call)
+
+
+async def test_who_hangs_up_amid_an_answer_leaves_nothing_behind(forwarder, talker_port, raised):
+    there = DaemonPod(namespace="ml", name="rheostat-0", port=talker_port)
+
+    def hear_a_little():
+        with tunnel(connect_terminal(None)[0], there) as address:
+            for _ in range(3):
+                with socket.socket(socket.AF_UNIX) as caller:
+                    caller.connect(address.removeprefix("unix:"))
+                    assert caller.recv(5) == b"more "
+
+    await asyncio.to_thread(hear_a_little)
+    async with asyncio.timeout(10):
+        while any(one.name.startswith(PROXY) for one in threading.enumerate()):
+            await asyncio.sleep(0.01)
+    assert raised == []
+
+
+async def test_a_connection_that_breaks_is_one_that_ends(forwarder, daemon_port, raised):
+    forwarder.breaks = True
+    there = DaemonPod(namespace="ml", name="rheostat-0", port=daemon_port)
+
+    def call():
+        with (
+            tunnel(connect_terminal(None)[0], there) as address,
+            Client(address, timeout=5.0) as client,
+        ):
+            client.list_runs()
+
+    with pytest.raises(Unreachable):
+        await asyncio.to_thread(call)
+    assert raised == []
 
 
 # --- the command line ----------------------------------------------------------------------------

@@ -7,7 +7,20 @@ from typing import Annotated
 
 import typer
 
-from rheostat.cli import changes, learn, lr, plan, policy, run, runs, schedule, serve, specs, token
+from rheostat.cli import (
+    changes,
+    learn,
+    lr,
+    plan,
+    plot,
+    policy,
+    run,
+    runs,
+    schedule,
+    serve,
+    specs,
+    token,
+)
 from rheostat.cli.clusters import AllNamespaces, KubeContext, Namespace, Pod, ask
 from rheostat.cli.credentials import Ca, Cert, Insecure, Key, ServerName, TokenFile, remember
 from rheostat.cli.failures import Verbs
@@ -67,6 +80,7 @@ def root(
 
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
+app.command("plot")(plot.plot)
 app.command("validate")(specs.validate)
 app.command("schema")(specs.schema)
 app.command("serve")(serve.serve)

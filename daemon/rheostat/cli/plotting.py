@@ -17,15 +17,19 @@ _INCHES = (9.0, 4.5)
 _INCHES_WITH_MOMENTUM = (9.0, 7.0)
 
 
-def check_plot_suffix(file: Path) -> None:
+def check_plot_suffix(file: Path, *, option: str = "--plot") -> None:
     """Refuse a file whose suffix names no picture.
+
+    Args:
+        file: where the picture goes.
+        option: the one that names it.
 
     Raises:
         typer.BadParameter: if it is not .png, .svg or .pdf.
     """
     if file.suffix not in _SUFFIXES:
         message = f"{file} must end in {', '.join(_SUFFIXES)}"
-        raise typer.BadParameter(message, param_hint="--plot")
+        raise typer.BadParameter(message, param_hint=option)
 
 
 def draw(planned: "Plan", file: Path) -> None:
