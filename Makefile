@@ -23,7 +23,7 @@ run: $(SETUP) ## Train on the embedded digits, with live progress
 
 test: $(DEV) ## Run all tests
 	$(BIN)/python -m pytest --ignore tests/image --ignore tests/chart --ignore tests/observability \
-		--ignore tests/cluster --ignore tests/played
+		--ignore tests/cluster --ignore tests/played --ignore tests/end_to_end/test_hostile_clients.py
 	@echo
 	@echo "Next: make check, or make run"
 
@@ -54,6 +54,7 @@ bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lr_latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.steering
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.hostile
 
 parts: ## Install the real parts that some tests want (Debian, root): Prometheus, Fashion-MNIST, Node
 	apt-get update -qq
@@ -82,6 +83,7 @@ FUZZ_SPECS ?= 200
 FUZZ_SECONDS ?= 15
 
 test-fuzz: $(DEV) ## Send nonsense to everything that reads (FUZZ_REQUESTS, FUZZ_SPECS, FUZZ_SECONDS)
+	$(BIN)/python -m pytest tests/end_to_end/test_hostile_clients.py --timeout 300
 	$(BIN)/python -m fuzzing.requests --requests $(FUZZ_REQUESTS) --specs $(FUZZ_SPECS)
 	@$(PIP) install --constraint constraints.txt --requirement fuzzing/requirements.txt 2> /dev/null \
 		|| echo "SKIPPED the fuzzing by coverage: atheris cannot be had here."

@@ -1,6 +1,7 @@
 """The composition root: one daemon put together from its rooms, from start to drain."""
 
 import asyncio
+import resource
 import signal
 import socket
 import time
@@ -42,6 +43,7 @@ def serve(settings: Settings) -> None:
             would leave it open to strangers.
     """
     configure_logs(settings.log_format, settings.log_level)
+    _allow_connections()
     asyncio.run(_serve(settings))
 
 
@@ -128,6 +130,12 @@ async def _serve(settings: Settings) -> None:
         await over.wait()
         log.info("daemon.draining", seconds=settings.drain_seconds)
     log.info("daemon.stopped")
+
+
+def _allow_connections() -> None:
+    """Allow as many open files as this process may: the usual 1024 are a thousand idle callers."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _controller(service: RunService, settings: Settings) -> Controller | None:
