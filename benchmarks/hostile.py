@@ -1,7 +1,7 @@
-"""How much of a run's speed clients take that mean harm: its steps per second with and without them.
+"""How much of a run's speed is lost to clients that mean harm: its steps per second beside them.
 
-A real daemon and a real trainer. The trainer has a CPU of its own, everything else shares the
-other, as what is measured is what reaches the trainer and not what a busy machine leaves it. Windows
+A real daemon and a real trainer. The trainer has a CPU of its own and everything else shares the
+other: what is measured is what reaches the trainer, and not what a busy machine leaves it. Windows
 of calm and of an attack take turns; the ratio of an attack is the median over pairs of neighbours.
 Beside it stands how long an honest client waits for an answer.
 """
