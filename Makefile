@@ -38,6 +38,8 @@ check: $(DEV) ## Lint, types, import contracts, generated code
 	$(BIN)/python tools/generate_crd.py --check
 	$(BIN)/python tools/chart_readme.py --check
 	$(BIN)/python tools/dashboards.py --check
+	$(BIN)/python tools/lock.py --check
+	tools/audit.sh $(BIN)
 
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
