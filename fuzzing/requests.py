@@ -36,7 +36,7 @@ from rheostat.errors import InvalidRequest, RheostatError
 from rheostat.locating import daemon_address
 from rheostat.runs.records import Phase
 
-CALLERS = 32
+CALLERS = 64
 """Requests under way at once."""
 BLOCK = 1000
 """Requests after which the run that is ill-treated is made to train again."""
@@ -202,6 +202,10 @@ async def one_request(
                 break
     except grpc.RpcError as error:
         code, details = error.code(), error.details() or ""
+    except asyncio.CancelledError:
+        if not call.done():
+            raise  # it is we who end
+        code = grpc.StatusCode.CANCELLED
     finally:
         call.cancel()
     if "Internal error from Core" in details:
@@ -224,6 +228,7 @@ async def all_requests(daemon: Daemon, number: int, seed: int, findings: Finding
                 callers = [work(one, block, remaining, channel) for one in range(CALLERS)]
                 await asyncio.gather(*callers)
             await have_target(client)
+            print(f"{block + BLOCK} requests, {len(findings.faults)} faults", file=sys.stderr)
             if daemon.process.poll() is not None:
                 findings.faults.append(f"the daemon died: {daemon.log.read_text()[-2000:]}")
                 return
