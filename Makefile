@@ -32,7 +32,7 @@ check: $(DEV) ## Lint, types, import contracts, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell --ignore-words-list nam,plateu,polcy README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
+	$(BIN)/codespell --ignore-words-list nam,plateu,polcy README.md CHANGELOG.md SECURITY.md docs daemon policies proto examples tests benchmarks fuzzing/*.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/draw_schedules.py --check
 	$(BIN)/python tools/generate_crd.py --check
@@ -89,10 +89,10 @@ test-fuzz: $(DEV) ## Send nonsense to everything that reads (FUZZ_REQUESTS, FUZZ
 	$(BIN)/python -m fuzzing.requests --requests $(FUZZ_REQUESTS) --specs $(FUZZ_SPECS)
 	@$(PIP) install --constraint constraints.txt --requirement fuzzing/requirements.txt 2> /dev/null \
 		|| echo "SKIPPED the fuzzing by coverage: atheris cannot be had here."
-	@mkdir -p build
 	@if $(BIN)/python -c "import atheris" 2> /dev/null; then for target in spec frames rules; do \
-		$(BIN)/python -m fuzzing.guided $$target -max_total_time=$(FUZZ_SECONDS) \
-			-artifact_prefix=build/fuzz- fuzzing/inputs/$$target || exit 1; done; fi
+		mkdir -p build/fuzz-$$target && $(BIN)/python -m fuzzing.guided $$target \
+			-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz-found- \
+			build/fuzz-$$target fuzzing/inputs/$$target || exit 1; done; fi
 
 test-played: $(DEV) ## Play what the chart puts on an API server, and steer it (Debian, root)
 	tools/parts/kube_apiserver.sh > /dev/null || true

@@ -3,7 +3,7 @@
     python tools/lock.py            write them
     python tools/lock.py --check    say whether they still hold what pyproject.toml asks for
 
-Versions come from `constraints.txt`, on which the tests have run. Torch has a file of its own, since
+Versions come from `constraints.txt`, on which the tests have run. Torch has a file of its own, as
 other builds of it come from other indexes with other hashes. uv (MIT or Apache-2.0) resolves for
 every Python and platform at once; the check needs neither uv nor a network.
 """
