@@ -22,6 +22,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Explanation,
     GroupDescription,
+    HeldChange,
     Phase,
     RunView,
     Snapshot,
@@ -55,6 +56,11 @@ VIEW = RunView(
     revision=1,
     principal="alice",
     created_at=1_700_000_000.25,
+)
+
+
+HELD = HeldChange(
+    request_id="r-1", verb="scale", value=0.5, principal="alice", ratio=2.0, expires_at=1.7e9
 )
 
 
@@ -182,6 +188,15 @@ class FakeRunService:
             self.given_up.set()
             raise
         return ChangeResult(decision=decision(1), request_id=change.request_id)
+
+    async def list_held_changes(self, run):
+        self._hear("list_held_changes", run)
+        return [HELD]
+
+    async def approve_change(self, run, request_id, *, principal):
+        self._hear("approve_change", run, request_id=request_id, principal=principal)
+        approved = msgspec.structs.replace(decision(1), approved_by=principal)
+        return ChangeResult(decision=approved, request_id=request_id)
 
     async def explain(self, run, step=None):
         self._hear("explain", run)

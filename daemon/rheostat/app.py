@@ -22,6 +22,7 @@ from rheostat.door.tokens import TokenFile
 from rheostat.locating import Endpoints, exclusive, publish
 from rheostat.logs import configure_logs
 from rheostat.provisioning import create_runs
+from rheostat.runs.approving import Rule, Terms
 from rheostat.runs.service import RunService
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -59,16 +60,18 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates = settings.tls.watched() if settings.tls is not None else None
     with exclusive(state_dir):
+        roles = RolesFile(settings.roles) if settings.roles is not None else None
         service = RunService(
             Store(state_dir / "rheostat.db"),
             Supervisor(state_dir / "runs"),
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
             admission=settings.admission,
+            approvals=_approvals(roles) if roles is not None else None,
         )
         controller = await _controller(service, settings)
         reviews = await _reviews(settings)
-        door = _door(settings, reviews)
+        door = _door(settings, roles, reviews)
         is_ready = False
         api = ApiServer(
             service,
@@ -146,6 +149,18 @@ async def _controller(service: RunService, settings: Settings) -> Controller | N
     return await Controller.connect(service, namespace=settings.kube_namespace, daemon=name)
 
 
+def _approvals(roles: RolesFile) -> Rule:
+    """Return which runs take a second principal, as the file of the moment says."""
+
+    def terms_of(run: str) -> Terms | None:
+        found = roles.approval_of(run)
+        if found is None:
+            return None
+        return Terms(ratio=found.ratio, expires_seconds=found.expires_seconds)
+
+    return terms_of
+
+
 async def _reviews(settings: Settings) -> Reviews | None:
     """Return who asks Kubernetes about callers, where the settings want that."""
     if not settings.kube_auth:
@@ -153,7 +168,7 @@ async def _reviews(settings: Settings) -> Reviews | None:
     return await Reviews.connect(namespace=settings.kube_namespace, audience=settings.kube_audience)
 
 
-def _door(settings: Settings, reviews: Reviews | None) -> Door:
+def _door(settings: Settings, roles: RolesFile | None, reviews: Reviews | None) -> Door:
     """Return who is asked about callers: where nobody proves anything, callers name themselves."""
     authenticators: list[Authenticator] = []
     if settings.tokens is not None:
@@ -163,8 +178,8 @@ def _door(settings: Settings, reviews: Reviews | None) -> Door:
     if settings.tls_client_ca is not None:
         authenticators.append(VerifiedCertificate())
     authorizers: list[Authorizer] = []
-    if settings.roles is not None:
-        authorizers.append(RolesFile(settings.roles))
+    if roles is not None:
+        authorizers.append(roles)
     if reviews is not None:
         authorizers.append(reviews)
     return Door(authenticators or [ClaimedName()], authorizers)

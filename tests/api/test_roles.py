@@ -25,14 +25,14 @@ EXPECTED = {
     Role.VIEWER: """
         Runs/GetRun Runs/ListRuns Runs/WatchRun Runs/ExportRun
         LearningRates/GetLearningRates LearningRates/ExplainLearningRates
-        LearningRates/ListDecisions
+        LearningRates/ListDecisions LearningRates/ListHeldChanges
         Policies/ListPolicyTypes Policies/ListPolicies
         Health/Check Health/List Health/Watch ServerReflection/ServerReflectionInfo
     """,
     Role.OPERATOR: """
         Runs/PauseRun Runs/ResumeRun Runs/StopRun
         LearningRates/ChangeLearningRate LearningRates/SwapSchedule LearningRates/SetHorizon
-        LearningRates/StartCooldown LearningRates/RewarmSchedule
+        LearningRates/StartCooldown LearningRates/RewarmSchedule LearningRates/ApproveChange
         Policies/AttachPolicy Policies/UpdatePolicy Policies/DetachPolicy Policies/ConnectPolicy
     """,
     Role.ADMIN: "Runs/CreateRun Runs/DeleteRun",

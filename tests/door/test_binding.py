@@ -121,6 +121,14 @@ def test_a_file_that_makes_no_sense_is_refused_with_the_place(roles_of, text, to
         RolesFile(roles_of(text))
 
 
+def test_of_several_approvals_the_first_that_fits_a_run_counts(roles_of):
+    text = "approvals: [{runs: ['prod-*'], ratio: 1.5}, {runs: ['*-1'], ratio: 3}]"
+    roles = RolesFile(roles_of(text))
+    found = {run: roles.approval_of(run) for run in ("prod-1", "test-1", "test-2")}
+
+    assert (found["prod-1"].ratio, found["test-1"].ratio, found["test-2"]) == (1.5, 3.0, None)
+
+
 def test_a_missing_file_is_refused_with_its_path(tmp_path):
     with pytest.raises(InvalidRequest, match=f"roles = {tmp_path}/none"):
         RolesFile(tmp_path / "none")

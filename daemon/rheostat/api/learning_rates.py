@@ -94,6 +94,24 @@ class LearningRatesApi(LearningRatesServicer):
         return to_message(explained, pb.ExplainLearningRatesResponse())
 
     @answers
+    async def ListHeldChanges(
+        self, request: pb.ListHeldChangesRequest, context: Context
+    ) -> pb.ListHeldChangesResponse:
+        response = pb.ListHeldChangesResponse()
+        for held in await self._service.list_held_changes(require_run(request.run)):
+            to_message(held, response.changes.add())
+        return response
+
+    @answers
+    async def ApproveChange(
+        self, request: pb.ApproveChangeRequest, context: Context
+    ) -> pb.ApproveChangeResponse:
+        result = await self._service.approve_change(
+            require_run(request.run), request.request_id, principal=principal_of(context)
+        )
+        return pb.ApproveChangeResponse(change=response_of(result))
+
+    @answers
     async def ListDecisions(
         self, request: pb.ListDecisionsRequest, context: Context
     ) -> pb.ListDecisionsResponse:

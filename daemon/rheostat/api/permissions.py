@@ -66,6 +66,8 @@ PERMISSIONS: Mapping[str, Permission] = {
         StartCooldown=_OPERATE,
         RewarmSchedule=_OPERATE,
         ExplainLearningRates=_VIEW,
+        ListHeldChanges=_VIEW,
+        ApproveChange=_OPERATE,
         ListDecisions=_VIEW,
     ),
     **_service(

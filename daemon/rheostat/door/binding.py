@@ -4,6 +4,8 @@ bindings:
   - {role: viewer, principals: ["*"]}
   - {role: operator, principals: [ada, "spiffe://example.org/team-a/*"], runs: ["team-a-*"]}
   - {role: admin, groups: [platform]}
+approvals:
+  - {runs: ["prod-*"], ratio: 2.0, expires_seconds: 600}
 """
 
 import json
@@ -65,10 +67,23 @@ class Binding(Section):
         return _any(self.runs, run)
 
 
+class Approval(Section):
+    """Which runs' changes wait until somebody else approves them."""
+
+    runs: tuple[Pattern, ...] = (EVERY_RUN,)
+    """Patterns of runs."""
+    ratio: float = Field(default=1.0, ge=1)
+    """Largest factor by which one person may move an LR, up or down; 1 is not at all."""
+    expires_seconds: float = Field(default=600.0, gt=0, le=7 * 86_400)
+    """Time after which a change that nobody approved is dropped."""
+
+
 class RolesDocument(Section):
     """A whole file."""
 
     bindings: tuple[Binding, ...] = ()
+    approvals: tuple[Approval, ...] = ()
+    """Where changes take a second principal; of several that fit a run the first counts."""
 
 
 class OwnRole:
@@ -93,6 +108,11 @@ class RolesFile:
     async def allows(self, identity: Identity, right: Right) -> bool:
         """Tell whether one of the bindings of the moment gives somebody a right."""
         return any(one.allows(identity, right) for one in self._document.current().bindings)
+
+    def approval_of(self, run: str) -> Approval | None:
+        """Return when changes of a run take a second principal; None where one is enough."""
+        fitting = (one for one in self._document.current().approvals if _any(one.runs, run))
+        return next(fitting, None)
 
 
 def read_roles(path: Path) -> RolesDocument:

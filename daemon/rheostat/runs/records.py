@@ -133,6 +133,22 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """Process id of its trainer while there is one."""
 
 
+class HeldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that waits for a second principal's approval."""
+
+    request_id: str
+    verb: str
+    value: float | None = None
+    groups: tuple[str, ...] = ()
+    principal: str
+    """Who asked."""
+    reason: str = ""
+    ratio: float
+    """By how much it would move an LR, up or down, when it was asked for; 1 or more."""
+    expires_at: float
+    """When it is dropped, seconds since the epoch."""
+
+
 class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a change."""
 

@@ -10,7 +10,15 @@ from typing import ParamSpec, TypeVar
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, InvalidRequest, InvalidSpec, NotFound, Violation
+from rheostat.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    InvalidSpec,
+    NotFound,
+    RheostatError,
+    Violation,
+)
+from rheostat.runs.approving import Approvals, Held, Rule, ratio_of
 from rheostat.runs.explaining import components_at
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.lifecycle import Lifecycle
@@ -19,6 +27,7 @@ from rheostat.runs.messages import PauseCommand, PolicyVanished, ResumeCommand, 
 from rheostat.runs.records import (
     ChangeResult,
     Explanation,
+    HeldChange,
     Phase,
     RunView,
     StepRows,
@@ -51,6 +60,7 @@ class RunService:
         max_concurrent_runs: int,
         clock: Callable[[], float],
         admission: Admission | None = None,
+        approvals: Rule | None = None,
     ) -> None:
         """Prepare; nothing happens before `start`.
 
@@ -61,7 +71,9 @@ class RunService:
             clock: seconds since 1970.
             admission: what specs and changes may name unless the daemon's owner wrote them; None is
                 anything.
+            approvals: which runs take a second principal for what; None is none.
         """
+        self._approvals = Approvals(approvals, clock) if approvals is not None else None
         self._admission = admission
         self._store = store
         self._supervisor = supervisor
@@ -301,11 +313,61 @@ class RunService:
         if change.expected_revision is not None and change.expected_revision < live.view.revision:
             # Revisions only grow, so this can be told without asking the trainer.
             raise stale(live.view.revision, change.expected_revision)
-        pending = live.ask(change)
+        held = await self._held(live, change)
+        answer = held.answer if held is not None else live.ask(change).answer
         decision: Decision | None = None
         if wait or change.dry_run:
-            decision = await asyncio.shield(pending.answer)
+            decision = await asyncio.shield(answer)
         return ChangeResult(decision=decision, request_id=request_id, dry_run=change.dry_run)
+
+    async def _held(self, live: LiveRun, change: Change) -> Held | None:
+        """Let a change wait for a second principal, where the run takes one for it."""
+        terms = self._approvals.terms_of(live.view.name) if self._approvals is not None else None
+        if terms is None or change.dry_run:
+            return None
+        # Tried out first: only the run itself knows what a verb would do to its LRs.
+        tried = msgspec.structs.replace(change, dry_run=True)
+        ratio = ratio_of(await asyncio.shield(live.ask(tried).answer))
+        if terms.ratio > 1.0 and ratio <= terms.ratio:
+            return None
+        assert self._approvals is not None
+        return self._approvals.hold(live.view.name, change, ratio, terms)
+
+    async def list_held_changes(self, run: str) -> list[HeldChange]:
+        """Return the changes of a run that wait for approval, oldest first.
+
+        Raises:
+            NotFound: if there is no such run.
+        """
+        await self.get_run(run)
+        return self._approvals.list(run) if self._approvals is not None else []
+
+    async def approve_change(self, run: str, request_id: str, *, principal: str) -> ChangeResult:
+        """Carry out a change that waits for approval, and return what it did.
+
+        Args:
+            run: its name.
+            request_id: of the change.
+            principal: who approves.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run or change, or the run cannot be
+                changed now.
+            PermissionDenied: if who approves is who asked.
+        """
+        live = await self._living(run, *_STEERABLE, to="have its LR changed")
+        if self._approvals is None:
+            raise NotFound(f"no change of run {run} waits for approval: one person is enough")
+        held = self._approvals.approve(run, request_id, principal)
+        try:
+            decision = await asyncio.shield(live.ask(held.change).answer)
+        except RheostatError as error:
+            if not held.answer.done():
+                held.answer.set_exception(error)
+            raise
+        if not held.answer.done():
+            held.answer.set_result(decision)
+        return ChangeResult(decision=decision, request_id=request_id)
 
     @asynccontextmanager
     async def connect_policy(self, run: str, change: Change) -> AsyncIterator[PolicySession]:

@@ -134,6 +134,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who asks; filled in by the daemon, never by the caller."""
     requested_at: float = 0.0
     """When the daemon received it, seconds since the epoch; filled in by the daemon too."""
+    approved_by: str = ""
+    """The second principal, where the change takes one; filled in by the daemon."""
 
 
 class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
@@ -189,6 +191,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to the schedule; None for other verbs."""
     policy: PolicyEdit | None = None
     """What was done to a policy; None for other verbs."""
+    approved_by: str = ""
+    """The second principal, where the change took one; else empty."""
 
     @property
     def guardrails(self) -> tuple[str, ...]:

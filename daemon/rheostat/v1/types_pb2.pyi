@@ -460,6 +460,7 @@ class Decision(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     EDIT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """revision counts a run's decisions from 1, without gaps."""
     applied_step: _builtins.int
@@ -484,6 +485,8 @@ class Decision(_message.Message):
     """requested_at is when the daemon received the request, in seconds since the epoch; 0 where
     nobody asked.
     """
+    approved_by: _builtins.str
+    """approved_by is the second principal, where the change took one; else empty."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupChange]:
         """groups are those that were changed, with old and new LR."""
@@ -512,10 +515,11 @@ class Decision(_message.Message):
         requested_at: _builtins.float = ...,
         edit: Global___ScheduleEdit | None = ...,
         policy: Global___PolicyEdit | None = ...,
+        approved_by: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "edit", b"edit", "policy", b"policy", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "applied_step", b"applied_step", "edit", b"edit", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "applied_step", b"applied_step", "approved_by", b"approved_by", "edit", b"edit", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__edit: _TypeAlias = _typing.Literal["edit"]  # noqa: Y015
     _WhichOneofArgType__edit: _TypeAlias = _typing.Literal["_edit", b"_edit"]  # noqa: Y015
