@@ -35,6 +35,9 @@ def test_the_api_server_accepts_the_definition_and_finds_it_structural(cluster):
         ({"run": RUN, "learningRate": {"scale": -1}}, "spec.learningRate.scale"),
         ({"run": RUN, "learningRate": {"scale": 1, "hold": 1}}, "spec.learningRate"),
         ({"run": RUN, "learningRate": {"groups": {"a": {"set": 1, "hold": 1}}}}, "groups.a"),
+        ({"run": RUN, "schedule": {"swap": {}}}, "spec.schedule.swap.name"),
+        ({"run": RUN, "schedule": {"rewarm": {"steps": 0}}}, "spec.schedule.rewarm.steps"),
+        ({"run": RUN, "policies": {"plateau": {"state": "asleep"}}}, "policies.plateau.state"),
         ({"run": RUN, "suspend": "later"}, "spec.suspend"),
     ],
 )
@@ -78,6 +81,21 @@ def test_a_spec_with_everything_is_kept_as_it_was_written(apply):
     }
 
     assert apply("everything", run).get()["spec"]["run"] == run
+
+
+def test_a_declaration_with_everything_is_kept_as_it_was_written(apply):
+    declared = {
+        "learningRate": {"scale": 0.5, "groups": {"head": {"hold": 1e-4}}, "reason": "why"},
+        "schedule": {
+            "horizon": {"steps": 2000, "rescale": False},
+            "swap": {"name": "sequence", "args": {"parts": [{"name": "linear"}]}, "groups": ["a"]},
+            "rewarm": {"steps": 5, "ratio": 0.25},
+            "cooldown": {"steps": 7, "shape": "linear"},
+        },
+        "policies": {"my.rules:Calm": {"state": "shadow", "args": {"deep": {"er": [1, 2]}}}},
+    }
+
+    assert apply("declared", RUN, **declared).get()["spec"] == {"run": RUN, **declared}
 
 
 def test_data_may_be_validated_on_a_share_too(apply):

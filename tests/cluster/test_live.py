@@ -3,7 +3,7 @@
 import pytest
 
 from rheostat.runs.records import Phase
-from rheostat.steering.records import Change, Verb
+from rheostat.steering.records import Change, PolicyEdit, Verb
 
 
 def test_a_resource_is_trained_steered_shown_as_drifted_and_stopped(
@@ -44,6 +44,49 @@ def test_a_resource_is_trained_steered_shown_as_drifted_and_stopped(
     ended = daemon.client.get_run("digits")
     assert ended.phase is Phase.STOPPED
     assert ended.result.weights
+
+
+def test_schedule_and_policies_are_declared_shown_as_drifted_and_declared_anew(
+    start_daemon, apply, eventually
+):
+    daemon = start_daemon()
+    digits = apply("edited")
+    digits.until_phase("running")
+
+    digits.patch(
+        schedule={
+            "swap": {
+                "name": "ConstantLR",
+                "args": {"factor": 0.5, "total_iters": 10**6},
+                "rescale": False,
+            }
+        },
+        policies={"plateau": {"state": "shadow", "args": {"patience": 1000}, "reason": "trial"}},
+    )
+    digits.until(lambda status: status.get("acted", {}).get("generation") == 2)
+    swap, attach = (one.decision for one in daemon.client.list_decisions("edited"))
+    assert (swap.verb, swap.principal) == ("swap", "kubernetes:kubectl-patch")
+    assert (attach.verb, attach.policy.policy) == ("attach", "plateau")
+    assert attach.reason.startswith("trial [TrainingRun ml/edited")
+    [policy] = daemon.client.get_run("edited").snapshot.policies
+    assert policy.shadow
+    assert daemon.client.explain("edited").groups[0].base == pytest.approx(5e-4)
+    assert digits.condition("LearningRateApplied")["reason"] == "Applied"
+
+    detach = Change(verb=Verb.DETACH, policy=PolicyEdit(policy="plateau"))
+    daemon.client.change_learning_rate("edited", detach)
+    drift = digits.until(lambda status: status.get("drift"))
+    assert (drift["principal"], drift["verb"], drift["subject"]) == (
+        "ada@terminal",
+        "detach",
+        "plateau",
+    )
+
+    digits.patch(policies={"plateau": None}, schedule={"swap": None, "rewarm": {"steps": 10}})
+    digits.until(lambda status: status.get("acted", {}).get("generation") == 3)
+    eventually(lambda: digits.condition("Drifted")["status"] == "False", "nothing drifts")
+    verbs = [one.decision.verb for one in daemon.client.list_decisions("edited")]
+    assert verbs == ["swap", "attach", "detach", "rewarm"]
 
 
 def test_a_run_that_ends_by_itself_tells_its_result(start_daemon, apply):

@@ -26,7 +26,13 @@ from rheostat.runs.records import (
     WatchEvent,
 )
 from rheostat.spec.validation import load
-from rheostat.steering.records import Decision, GroupChange, GroupState, Verb
+from rheostat.steering.records import (
+    Decision,
+    GroupChange,
+    GroupState,
+    PolicyStatus,
+    Verb,
+)
 
 # A busy machine is no bug, so no example has a deadline; CI tries the same examples every time.
 settings.register_profile("local", deadline=None)
@@ -305,7 +311,7 @@ class PlayedRuns:
         self.asked = []
         """Name of the method and its principal."""
         self.errors = deque()
-        """Raised by the next changes."""
+        """Raised by the next changes; None lets one pass."""
         self.news = asyncio.Event()
 
     # --- what a test does ---
@@ -345,6 +351,7 @@ class PlayedRuns:
                 hold = None
             case Verb.RELEASE:
                 operator = 1.0
+        policies = self._policies_after(view.snapshot.policies, fields)
         new = state.base * operator if hold is None else hold
         revision = view.revision + 1
         change = GroupChange(
@@ -362,10 +369,28 @@ class PlayedRuns:
         after = msgspec.structs.replace(state, learning_rate=new, operator=operator, hold=hold)
         in_force = () if fields.get("verb") == Verb.RELEASE else (*view.snapshot.in_force, revision)
         snapshot = msgspec.structs.replace(
-            view.snapshot, revision=revision, groups=(after,), in_force=in_force
+            view.snapshot,
+            revision=revision,
+            groups=(after,),
+            in_force=in_force,
+            policies=policies,
         )
         self.tell(name, revision=revision, snapshot=snapshot)
         return decision
+
+    def _policies_after(self, policies, fields):
+        """Return how the policies of a run stand after a decision."""
+        edit = fields.get("policy")
+        if edit is None:
+            return policies
+        others = tuple(one for one in policies if one.name != edit.policy)
+        match fields["verb"]:
+            case Verb.DETACH:
+                return others
+            case Verb.ATTACH:
+                return (*others, PolicyStatus(name=edit.policy, shadow=edit.shadow))
+            case verb:
+                return (*others, PolicyStatus(name=edit.policy, shadow=verb is Verb.SHADOW))
 
     # --- what the daemon is asked ---
 
@@ -402,10 +427,11 @@ class PlayedRuns:
 
     async def change_learning_rate(self, name, change, *, wait=True):
         self.asked.append(("change_learning_rate", change.principal))
-        if self.errors:
-            raise self.errors.popleft()
+        error = self.errors.popleft() if self.errors else None
+        if error is not None:
+            raise error
         known = [one for one in self.histories[name] if one.request_id == change.request_id]
-        fields = ("verb", "value", "principal", "reason", "request_id")
+        fields = ("verb", "value", "edit", "policy", "principal", "reason", "request_id")
         decision = (
             known[0]
             if known

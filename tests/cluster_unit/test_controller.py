@@ -9,7 +9,7 @@ from rheostat.cluster import caretaker, watching
 from rheostat.cluster.controller import Controller
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation
 from rheostat.runs.records import Phase
-from rheostat.steering.records import Verb
+from rheostat.steering.records import PolicyEdit, Verb
 
 BASE = 0.001
 
@@ -143,6 +143,67 @@ async def test_a_change_by_other_ways_is_shown_and_not_undone(server, runs, trai
     server.patch("digits", {"suspend": True})
     await server.until(lambda: server.status()["acted"]["generation"] == 3)
     assert runs.views["digits"].revision == 2, "only a new LR is brought about"
+
+
+async def test_a_declared_schedule_policies_and_lr_are_brought_about_together(
+    server, runs, training
+):
+    server.patch(
+        "digits",
+        {
+            "schedule": {"rewarm": {"steps": 5}, "reason": "again"},
+            "policies": {"plateau": {"state": "shadow", "args": {"patience": 3}}},
+            "learningRate": {"scale": 0.5},
+        },
+    )
+    await server.until(lambda: condition(server, "LearningRateApplied").get("reason") == "Applied")
+
+    rewarm, attach, scale = runs.histories["digits"]
+    assert (rewarm.verb, rewarm.edit.steps) == (Verb.REWARM, 5)
+    assert rewarm.reason == "again [TrainingRun ml/digits, generation 2]"
+    assert (attach.verb, attach.policy.shadow) == (Verb.ATTACH, True)
+    assert json.loads(attach.policy.args) == {"patience": 3}
+    assert scale.verb == Verb.SCALE
+    assert {one.principal for one in (rewarm, attach, scale)} == {"kubernetes:kubectl"}
+    assert condition(server, "Drifted")["status"] == "False"
+
+
+async def test_an_edit_of_the_schedule_is_made_once(server, runs, training):
+    server.patch("digits", {"schedule": {"cooldown": {"steps": 5}}})
+    await server.until(lambda: server.status().get("acted", {}).get("generation") == 2)
+    server.patch("digits", {"schedule": {"horizon": {"steps": 900}}})
+    await server.until(lambda: server.status()["acted"]["generation"] == 3)
+    server.patch("digits", {"schedule": None})
+    await server.until(lambda: server.status()["acted"]["generation"] == 4)
+
+    assert [one.verb for one in runs.histories["digits"]] == [Verb.COOLDOWN, Verb.HORIZON]
+    assert "schedule" not in server.status()["acted"]
+
+
+async def test_what_was_done_before_a_refusal_is_not_done_again(server, runs, training):
+    runs.errors += [None, InvalidRequest([Violation("policy", "plato", "a policy")])]
+    server.patch("digits", {"schedule": {"rewarm": {"steps": 5}}, "policies": {"plato": {}}})
+    await server.until(lambda: condition(server, "LearningRateApplied").get("status") == "False")
+    assert "plato" in condition(server, "LearningRateApplied")["message"]
+
+    server.patch("digits", {"policies": {"plato": None, "plateau": {}}})
+    await server.until(lambda: server.status()["acted"].get("generation") == 3)
+
+    assert [one.verb for one in runs.histories["digits"]] == [Verb.REWARM, Verb.ATTACH]
+
+
+async def test_a_policy_that_somebody_detaches_is_shown_and_stays_away(server, runs, training):
+    server.patch("digits", {"policies": {"plateau": {}}})
+    await server.until(lambda: condition(server, "LearningRateApplied").get("reason") == "Applied")
+    runs.decide(verb=Verb.DETACH, policy=PolicyEdit(policy="plateau"), principal="ada")
+
+    drift = await server.until(lambda: server.status().get("drift"))
+    assert (drift["verb"], drift["subject"]) == ("detach", "plateau")
+    assert "ada detach plateau at step" in condition(server, "Drifted")["message"]
+    server.patch("digits", {"policies": {"plateau": {"state": "shadow"}}})
+    await server.until(lambda: not server.status().get("drift"))
+
+    assert [one.verb for one in runs.histories["digits"]][-1] == Verb.ATTACH
 
 
 async def test_a_new_declaration_ends_the_drift(server, runs, training):

@@ -1,9 +1,12 @@
 from rheostat.cluster.declaration import LearningRateDeclaration
+from rheostat.cluster.declared_policies import PolicyDeclaration
 from rheostat.cluster.reported import Acted
 from rheostat.cluster.story import REMEMBERED_CHANGES, Story, continued, drift
-from rheostat.steering.records import Decision, GroupChange, Verb
+from rheostat.spec.models import PolicySpec
+from rheostat.steering.records import Decision, GroupChange, PolicyEdit, ScheduleEdit, Verb
 
 UID = "1234"
+OWN = {"plateau": PolicySpec(name="plateau")}
 
 
 def decision(revision, *, groups=("default",), **fields):
@@ -25,7 +28,7 @@ def acted(**revisions):
 
 
 def found_drift(story, acted, in_force=(1, 2, 3), seen=9):
-    found = drift(story, acted, seen=seen, in_force=in_force)
+    found = drift(story, acted, OWN, seen=seen, in_force=in_force)
     return found.revision if found else None
 
 
@@ -78,6 +81,45 @@ def test_each_group_drifts_since_it_was_last_declared():
     assert found_drift(story, acted(body=1, head=3)) == 2
     assert found_drift(story, acted(body=2, head=2)) == 3
     assert found_drift(story, acted(body=2, head=3)) is None
+
+
+def test_an_edit_of_the_schedule_drifts_since_one_was_last_declared():
+    swapped = story_of(decision(2, verb=Verb.SWAP, edit=ScheduleEdit(schedule="cosine")))
+
+    assert found_drift(swapped, acted(default=5)) == 2
+    assert found_drift(swapped, acted(default=5), in_force=()) is None
+    assert found_drift(swapped, Acted(schedule_revision=2)) is None
+
+
+def of_policy(revision, verb, policy="plateau", **fields):
+    return decision(revision, verb=verb, policy=PolicyEdit(policy=policy, **fields))
+
+
+def test_a_policy_that_others_moved_from_where_it_is_wanted_is_drift():
+    detached = story_of(of_policy(2, Verb.DETACH))
+    wanted_detached = Acted(policies={"plateau": PolicyDeclaration(state="detached")})
+
+    assert found_drift(detached, Acted(), in_force=()) == 2
+    assert found_drift(detached, Acted(policy_revisions={"plateau": 2})) is None
+    assert found_drift(detached, wanted_detached) is None
+    assert found_drift(story_of(of_policy(2, Verb.ATTACH, "greedy")), Acted()) == 2
+
+
+def test_a_policy_that_others_put_back_is_no_drift():
+    story = story_of(
+        of_policy(1, Verb.SHADOW),
+        of_policy(2, Verb.ATTACH, "greedy"),
+        of_policy(3, Verb.ENGAGE),
+        of_policy(4, Verb.DETACH, "greedy"),
+    )
+
+    assert found_drift(story, Acted()) is None
+
+
+def test_a_policy_that_others_asked_again_after_the_bench_is_no_drift():
+    story = story_of(of_policy(1, Verb.SHADOW), of_policy(2, Verb.REVIVE))
+
+    assert found_drift(story, Acted()) == 1
 
 
 def test_a_long_history_costs_no_more_than_a_short_one():

@@ -5,6 +5,7 @@ There is no kubelet here: the API server of these tests speaks the port-forward 
 """
 
 import asyncio
+import gc
 import json
 import socket
 import threading
@@ -71,6 +72,8 @@ class Forwarder:
     async def _forward(self, request):
         if self.refuses:
             raise web.HTTPForbidden(text='pods "x" is forbidden: cannot create pods/portforward')
+        if request.headers.get("Authorization") != "Bearer secret":
+            raise web.HTTPUnauthorized
         self.forwarded += 1
         caller = web.WebSocketResponse(protocols=("v4.channel.k8s.io",))
         await caller.prepare(request)
@@ -162,7 +165,8 @@ def raised(monkeypatch):
     """What threads raise; a terminal would show it with its traceback."""
     raised = []
     monkeypatch.setattr(threading, "excepthook", lambda told: raised.append(told.exc_value))
-    return raised
+    yield raised
+    gc.collect()  # a socket left open is told of here, and not in whatever test comes later
 
 
 @pytest.fixture

@@ -265,7 +265,8 @@ class Caretaker:
     async def _steer(self, run: str, declared: Declaration) -> None:
         resource = self._resource
         try:
-            self._acted = await steer(self._service, run, resource, declared, self._acted)
+            async for acted in steer(self._service, run, resource, declared, self._acted):
+                self._acted = acted
         except InvalidRequest as error:
             self._refuse(resource, LEARNING_RATE_APPLIED, "InvalidDeclaration", str(error))
         except RheostatError as error:

@@ -1,12 +1,13 @@
-"""Whether a resource still asks for the run that it got."""
+"""The spec that a run began with, and whether its resource still asks for that."""
 
 import json
+from collections.abc import Mapping
 from functools import lru_cache
 
 from rheostat.cluster.resources import TrainingRun
 from rheostat.errors import InvalidSpec
 from rheostat.runs.records import RunView
-from rheostat.spec.models import Spec
+from rheostat.spec.models import PolicySpec, Spec
 from rheostat.spec.validation import load
 
 
@@ -17,6 +18,12 @@ def asks_for_another(resource: TrainingRun, run: RunView, daemon: str) -> bool:
         return True
     spec = _spec_of(json.dumps(resource.run))
     return spec is None or spec != _spec_of(run.spec)
+
+
+def own_policies(run: RunView) -> Mapping[str, PolicySpec]:
+    """Return the policies that a run began with, by name."""
+    spec = _spec_of(run.spec)
+    return {policy.name: policy for policy in spec.policies} if spec else {}
 
 
 @lru_cache(maxsize=1024)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from rheostat.cluster.findings import ACCEPTED, LEARNING_RATE_APPLIED, Findings
-from rheostat.cluster.reported import Condition
+from rheostat.cluster.reported import Acted, Condition
 from rheostat.cluster.wording import stamp, told
 
 Answer = tuple[Literal["True", "False", "Unknown"], str, str]
@@ -51,8 +51,8 @@ def _learning_rate_applied(found: Findings) -> Answer | None:
     declaration = found.resource.declaration
     if found.run is None or declaration is None:
         return None
-    if declaration.learning_rate == found.acted.learning_rate:
-        if found.acted.learning_rate is None:
+    if found.acted.is_all_of(declaration):
+        if Acted().is_all_of(declaration):
             return "True", "NothingDeclared", ""
         return "True", "Applied", ""
     if found.run.phase.is_final:

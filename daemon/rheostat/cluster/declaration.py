@@ -7,15 +7,13 @@ quarter, not a quarter of the half.
 
 from typing import NamedTuple, Self
 
-from pydantic import ConfigDict, Field, model_validator
-from pydantic.alias_generators import to_camel
+from pydantic import Field, model_validator
 
-from rheostat.spec.section import Section
+from rheostat.cluster.declared import Declared, Reason
+from rheostat.cluster.declared_policies import PolicyDeclaration
+from rheostat.cluster.declared_schedule import ScheduleDeclaration
 from rheostat.steering.records import Verb
-from rheostat.steering.requests import MAX_REASON_LENGTH
 
-_MAX_REASON_LENGTH = MAX_REASON_LENGTH // 2
-"""What is left of a decision's reason names the resource."""
 EXCLUSIVE = ("scale", "set", "hold")
 """Keys of a wish; it may have one of them."""
 
@@ -26,12 +24,6 @@ class Wish(NamedTuple):
     verb: Verb
     value: float | None
     """The factor or LR that comes with the verb."""
-
-
-class Declared(Section):
-    """A section whose keys are written as Kubernetes writes them: `learningRate`."""
-
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True)
 
 
 class GroupDeclaration(Declared):
@@ -72,9 +64,7 @@ class LearningRateDeclaration(GroupDeclaration):
     groups: dict[str, GroupDeclaration] = Field(
         default_factory=dict, description="another wish for some groups, by name"
     )
-    reason: str = Field(
-        default="", max_length=_MAX_REASON_LENGTH, description="why; kept in the decision record"
-    )
+    reason: Reason = ""
 
     def wish_for(self, group: str) -> Wish | None:
         """Return what is wanted of a group: its own wish, else the common one."""
@@ -92,6 +82,13 @@ class Declaration(Declared):
     )
     learning_rate: LearningRateDeclaration | None = Field(
         default=None, description="what the LR shall be beside what schedule and policies say"
+    )
+    schedule: ScheduleDeclaration | None = Field(
+        default=None, description="edits of the schedule, each made once when it is declared"
+    )
+    policies: dict[str, PolicyDeclaration] = Field(
+        default_factory=dict,
+        description="policies that shall be otherwise than the run began with them, by name",
     )
     suspend: bool = Field(
         default=False, description="whether the run stands still before its next step"

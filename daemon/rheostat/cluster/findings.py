@@ -2,6 +2,7 @@
 
 import msgspec
 
+from rheostat.cluster.comparing import own_policies
 from rheostat.cluster.reported import Acted
 from rheostat.cluster.resources import TrainingRun
 from rheostat.cluster.story import Story, drift
@@ -52,10 +53,16 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def drift(self) -> Decision | None:
         """The newest change by other ways than the resource that still acts."""
-        snapshot = self.run.snapshot if self.run else None
-        if snapshot is None:
+        if self.run is None or self.run.snapshot is None:
             return None
-        return drift(self.story, self.acted, seen=snapshot.revision, in_force=snapshot.in_force)
+        snapshot = self.run.snapshot
+        return drift(
+            self.story,
+            self.acted,
+            own_policies(self.run),
+            seen=snapshot.revision,
+            in_force=snapshot.in_force,
+        )
 
     def refusal(self, condition: str) -> Refusal | None:
         """Return why the present generation was refused; None where it was not."""

@@ -56,7 +56,7 @@ class Resume:
 
 @dataclass(frozen=True, slots=True)
 class Steer:
-    """Bring the declared LR about."""
+    """Bring the declared schedule, policies and LR about."""
 
     run: str
     declaration: Declaration
@@ -124,7 +124,7 @@ def _steering(found: Findings, run: RunView, declared: Declaration) -> Action | 
         return Pause(run.name)
     if acted.suspend and not declared.suspend and run.phase is Phase.PAUSED:
         return Resume(run.name)
-    if declared.learning_rate == acted.learning_rate:
+    if acted.is_all_of(declared):
         return Note(declared)
     if run.snapshot is None or _is_refused(found, LEARNING_RATE_APPLIED):
         return None

@@ -6,7 +6,9 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from rheostat.cluster.declaration import LearningRateDeclaration
+from rheostat.cluster.declaration import Declaration, LearningRateDeclaration
+from rheostat.cluster.declared_policies import PolicyDeclaration
+from rheostat.cluster.declared_schedule import ScheduleDeclaration
 from rheostat.runs.records import Phase
 
 
@@ -53,6 +55,7 @@ class ReportedDecision(Reported):
     principal: str = Field(default="", description="who asked, where somebody did")
     verb: str = ""
     value: float | None = None
+    subject: str = Field(default="", description="the policy or schedule it is about, if any")
     reason: str = ""
     time: str = Field(description="when it was decided, in RFC 3339")
     groups: dict[str, GroupMove] = Field(default_factory=dict)
@@ -69,6 +72,23 @@ class Acted(Reported):
         default_factory=dict,
         description="revision of the run when the LR of a group was last brought about",
     )
+    schedule: ScheduleDeclaration | None = None
+    schedule_revision: int = Field(
+        default=0, description="revision of the run after the last edit of its schedule from here"
+    )
+    policies: dict[str, PolicyDeclaration] = Field(default_factory=dict)
+    policy_revisions: dict[str, int] = Field(
+        default_factory=dict,
+        description="revision of the run when a policy was last brought about",
+    )
+
+    def is_all_of(self, declared: Declaration) -> bool:
+        """Whether nothing is left to be done to the LR, the schedule and the policies."""
+        return (
+            self.learning_rate == declared.learning_rate
+            and self.schedule == declared.schedule
+            and self.policies == declared.policies
+        )
 
 
 class Condition(Reported):

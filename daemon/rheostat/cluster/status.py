@@ -12,7 +12,7 @@ from rheostat.cluster.reported import (
     ResourcePhase,
     Status,
 )
-from rheostat.cluster.wording import compact, stamp
+from rheostat.cluster.wording import compact, stamp, subject
 from rheostat.runs.records import RunView
 from rheostat.steering.records import Decision
 
@@ -75,6 +75,7 @@ def _reported(decision: Decision | None) -> ReportedDecision | None:
         principal=decision.principal,
         verb=decision.verb,
         value=decision.value,
+        subject=subject(decision),
         reason=decision.reason,
         time=stamp(decision.time),
         groups={group.name: GroupMove(old=group.old, new=group.new) for group in decision.groups},

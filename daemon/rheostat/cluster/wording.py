@@ -8,13 +8,24 @@ from rheostat.steering.records import Decision
 def told(decision: Decision) -> str:
     """Return a decision in one line: who did what when, what came of it, and why."""
     value = "" if decision.value is None else f"{decision.value:g}"
-    act = " ".join(filter(None, (decision.principal or decision.source, decision.verb, value)))
+    meant = value or subject(decision)
+    act = " ".join(filter(None, (decision.principal or decision.source, decision.verb, meant)))
     moves = ", ".join(
         f"{group.name} {group.old:.4g} → {group.new:.4g}" for group in decision.groups
     )
     bent = f", bent by {', '.join(decision.guardrails)}" if decision.guardrails else ""
     why = f" ({decision.reason})" if decision.reason else ""
     return f"{act} at step {decision.applied_step}: {moves}{bent}{why}"
+
+
+def subject(decision: Decision) -> str:
+    """Return which schedule or policy a decision is about, or the steps of an edit, if any."""
+    if decision.policy is not None:
+        return decision.policy.policy
+    if decision.edit is None:
+        return ""
+    steps = decision.edit.steps
+    return decision.edit.schedule or ("" if steps is None else f"{steps} steps")
 
 
 def stamp(seconds: float) -> str:
