@@ -146,7 +146,7 @@ async def test_an_rpc_answers_its_role_and_no_lesser_one(guarded, service, acces
 async def test_who_has_no_role_gets_nothing_of_any_rpc_whatever_is_sent(
     guarded, service, access, method, content, who
 ):
-    if method.full_name == "grpc.health.v1.Health.Check" and content is not None:
+    if method.full_name == "grpc.health.v1.Health.Check" and content == b"":
         pytest.skip("whether the daemon answers at all is told to everybody")
     content = request_of(method) if content is None else content
     async with grpc.aio.insecure_channel(guarded) as channel:

@@ -102,3 +102,18 @@ async def test_not_more_than_a_hundred_wait(approvals):
         approvals.hold("digits", wish(f"r-{number}"), 10.0, TERMS)
     with pytest.raises(ResourceExhausted, match=f"{MAX_HELD} changes of run digits wait"):
         approvals.hold("digits", wish("one more"), 10.0, TERMS)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_whoever_asked_gets_the_answer_though_the_second_person_has_gone(approvals, fails):
+    approvals.hold("digits", wish(), 10.0, TERMS)
+    held = approvals.approve("digits", "r", "bob")
+    carried = asyncio.get_running_loop().create_future()
+    held.follow(carried)
+    if fails:
+        carried.set_exception(FailedPrecondition("too late"))
+        with pytest.raises(FailedPrecondition, match="too late"):
+            await held.answer
+    else:
+        carried.set_result(moved((1.0, 0.1)))
+        assert await held.answer == moved((1.0, 0.1))

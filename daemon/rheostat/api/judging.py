@@ -72,11 +72,9 @@ class Case:
             Unauthenticated, PermissionDenied: if it may not.
             InvalidRequest: if the bytes are none.
         """
-        if self._permission is not None and self._permission.public is not None:
-            request = self._parsed(content)
-            if self._permission.public(request):
-                self._is_public = True
-                return request
+        if (request := self._public(content)) is not None:
+            self._is_public = True
+            return request
         # Once before a request is read, and once more for the run that it names.
         await (self.ask() if self._has_begun else self.begin())
         request = self._parsed(content)
@@ -106,6 +104,16 @@ class Case:
     def counted(self) -> AbstractContextManager[None]:
         """Count the call as a stream for the life of a block."""
         return self._pace.stream(CALLER.get().principal)
+
+    def _public(self, content: bytes) -> Any:
+        """Return a request that is for everybody; None where it is another one, or none."""
+        if self._permission is None or self._permission.public is None:
+            return None
+        try:
+            request = self._parse(content)
+        except DecodeError:
+            return None
+        return request if self._permission.public(request) else None
 
     def _parsed(self, content: bytes) -> Any:
         try:

@@ -48,6 +48,19 @@ class Held:
         # Whoever did not wait never asks for the error; asyncio must not complain of that.
         self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
 
+    def follow(self, answer: Future[Decision]) -> None:
+        """Take the answer of the change that is now carried out, whoever still waits for it."""
+        answer.add_done_callback(self._take)
+
+    def _take(self, answer: Future[Decision]) -> None:
+        if self.answer.done() or answer.cancelled():
+            return
+        error = answer.exception()
+        if error is not None:
+            self.answer.set_exception(error)
+        else:
+            self.answer.set_result(answer.result())
+
 
 class Approvals:
     """The changes that wait, by run and request.

@@ -15,7 +15,6 @@ from rheostat.errors import (
     InvalidRequest,
     InvalidSpec,
     NotFound,
-    RheostatError,
     Violation,
 )
 from rheostat.runs.approving import Approvals, Held, Rule, ratio_of
@@ -359,14 +358,9 @@ class RunService:
         if self._approvals is None:
             raise NotFound(f"no change of run {run} waits for approval: one person is enough")
         held = self._approvals.approve(run, request_id, principal)
-        try:
-            decision = await asyncio.shield(live.ask(held.change).answer)
-        except RheostatError as error:
-            if not held.answer.done():
-                held.answer.set_exception(error)
-            raise
-        if not held.answer.done():
-            held.answer.set_result(decision)
+        pending = live.ask(held.change)
+        held.follow(pending.answer)
+        decision = await asyncio.shield(pending.answer)
         return ChangeResult(decision=decision, request_id=request_id)
 
     @asynccontextmanager
