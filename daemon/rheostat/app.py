@@ -23,6 +23,7 @@ from rheostat.locating import Endpoints, exclusive, publish
 from rheostat.logs import configure_logs
 from rheostat.provisioning import create_runs
 from rheostat.runs.approving import Rule, Terms
+from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.service import RunService
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -57,17 +58,18 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
     """
     settings.check()
     state_dir = settings.state_dir
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates = settings.tls.watched() if settings.tls is not None else None
     with exclusive(state_dir):
         roles = RolesFile(settings.roles) if settings.roles is not None else None
         service = RunService(
             Store(state_dir / "rheostat.db"),
-            Supervisor(state_dir / "runs"),
+            Supervisor(state_dir),
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
             admission=settings.admission,
             approvals=_approvals(roles) if roles is not None else None,
+            restarts=RestartPolicy(max_restarts=settings.max_restarts),
+            patience=settings.trainer_patience,
         )
         controller = await _controller(service, settings)
         reviews = await _reviews(settings)

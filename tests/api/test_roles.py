@@ -19,23 +19,25 @@ from rheostat.door.roles import Role
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.errors import PermissionDenied, Unauthenticated
 from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
+from rheostat.v1.checkpoints_pb2 import ForkRunRequest
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 EXPECTED = {
     Role.VIEWER: """
         Runs/GetRun Runs/ListRuns Runs/WatchRun Runs/ExportRun
+        Checkpoints/ListCheckpoints
         LearningRates/GetLearningRates LearningRates/ExplainLearningRates
         LearningRates/ListDecisions LearningRates/ListHeldChanges
         Policies/ListPolicyTypes Policies/ListPolicies
         Health/Check Health/List Health/Watch ServerReflection/ServerReflectionInfo
     """,
     Role.OPERATOR: """
-        Runs/PauseRun Runs/ResumeRun Runs/StopRun
+        Runs/PauseRun Runs/ResumeRun Runs/StopRun Runs/EvaluateRun Checkpoints/SaveCheckpoint
         LearningRates/ChangeLearningRate LearningRates/SwapSchedule LearningRates/SetHorizon
         LearningRates/StartCooldown LearningRates/RewarmSchedule LearningRates/ApproveChange
         Policies/AttachPolicy Policies/UpdatePolicy Policies/DetachPolicy Policies/ConnectPolicy
     """,
-    Role.ADMIN: "Runs/CreateRun Runs/DeleteRun",
+    Role.ADMIN: "Runs/CreateRun Runs/DeleteRun Runs/ReplayRun Checkpoints/ForkRun",
 }
 """What the documentation says: the least role of every RPC."""
 NEEDS = {name: role for role, names in EXPECTED.items() for name in names.split()}
@@ -305,3 +307,18 @@ async def test_an_admin_of_some_runs_creates_runs_with_such_names_only(guarded, 
             await ada.create_run("{name: digits, train: {steps: 1}}")
 
     assert service.asked == []
+
+
+async def test_a_fork_is_called_what_its_admin_may_create(guarded, service, access):
+    access.bind("{role: admin, principals: [ada], runs: [digits]}")
+    number = ForkRunRequest.DESCRIPTOR.fields_by_name["run"].number
+    content = bytes([number << 3 | 2, 6]) + b"digits"
+    async with grpc.aio.insecure_channel(guarded) as channel:
+        fork = channel.unary_unary("/rheostat.v1.Checkpoints/ForkRun")
+        with pytest.raises(grpc.RpcError) as denied:
+            await fork(content, metadata=access.of("ada").metadata("localhost:1"))
+        await fork(content, metadata=access.of(Role.ADMIN).metadata("localhost:1"))
+
+    assert denied.value.code() is grpc.StatusCode.PERMISSION_DENIED
+    assert "role admin for run forked" in denied.value.details()
+    assert [method for method, _ in service.asked] == ["fork_run"]

@@ -1,6 +1,6 @@
 """What every RPC takes: the one table. An RPC without an entry is for nobody."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,8 @@ PERMISSIONS: Mapping[str, Permission] = {
         ResumeRun=_OPERATE,
         StopRun=_OPERATE,
         DeleteRun=_ADMINISTER,
+        ReplayRun=_ADMINISTER,
+        EvaluateRun=_OPERATE,
         WatchRun=_VIEW,
         ExportRun=_VIEW,
     ),
@@ -80,6 +82,13 @@ PERMISSIONS: Mapping[str, Permission] = {
         ConnectPolicy=Permission(role=Role.OPERATOR, run="hello.run"),
     ),
     **_service(
+        "rheostat.v1.Checkpoints",
+        SaveCheckpoint=_OPERATE,
+        ListCheckpoints=_VIEW,
+        # Its handler asks again, as that of CreateRun does.
+        ForkRun=_ADMINISTER,
+    ),
+    **_service(
         "grpc.health.v1.Health",
         # Whether the daemon answers at all is for probes; what it is made of is not.
         Check=Permission(role=Role.VIEWER, run="", public=lambda request: not request.service),
@@ -88,6 +97,15 @@ PERMISSIONS: Mapping[str, Permission] = {
     ),
     **_service("grpc.reflection.v1alpha.ServerReflection", ServerReflectionInfo=_LOOK_AROUND),
 }
+
+
+def may_create(door: Door) -> Callable[[str], Awaitable[None]]:
+    """Return what refuses a new run whose name is not the caller's to give."""
+
+    async def permit(run: str) -> None:
+        await door.permit(caller(), Right(Role.ADMIN, run), to="a new run")
+
+    return permit
 
 
 async def permit_code(door: Door, run: str, change: Change) -> None:

@@ -12,6 +12,7 @@ from rheostat.api.handling import (
     require_run,
     streams,
 )
+from rheostat.api.permissions import may_create
 from rheostat.api.translate import to_message
 from rheostat.door.authenticating import Door
 from rheostat.door.roles import Right, Role
@@ -35,14 +36,12 @@ class RunsApi(RunsServicer):
     async def CreateRun(
         self, request: pb.CreateRunRequest, context: Context
     ) -> pb.CreateRunResponse:
-        async def permit(run: str) -> None:
-            await self._door.permit(caller(), Right(Role.ADMIN, run), to="CreateRun")
-
         view = await self._service.create_run(
             request.spec,
             principal=principal_of(context),
             request_id=request.request_id,
-            permit=permit,
+            permit=may_create(self._door),
+            priority=request.priority,
         )
         return pb.CreateRunResponse(run=_run(view))
 
@@ -94,6 +93,26 @@ class RunsApi(RunsServicer):
     ) -> pb.DeleteRunResponse:
         await self._service.delete_run(require_run(request.run), principal=principal_of(context))
         return pb.DeleteRunResponse()
+
+    @answers
+    async def ReplayRun(
+        self, request: pb.ReplayRunRequest, context: Context
+    ) -> pb.ReplayRunResponse:
+        view = await self._service.replay_run(
+            require_run(request.run),
+            principal=principal_of(context),
+            request_id=request.request_id,
+        )
+        return pb.ReplayRunResponse(run=_run(view))
+
+    @answers
+    async def EvaluateRun(
+        self, request: pb.EvaluateRunRequest, context: Context
+    ) -> pb.EvaluateRunResponse:
+        found = await self._service.evaluate_run(
+            require_run(request.run), principal=principal_of(context)
+        )
+        return to_message(found, pb.EvaluateRunResponse())
 
     @streams
     async def WatchRun(

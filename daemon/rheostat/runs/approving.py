@@ -13,7 +13,7 @@ from typing import Protocol
 import msgspec
 
 from rheostat.errors import FailedPrecondition, NotFound, PermissionDenied, ResourceExhausted
-from rheostat.runs.live import is_same_request, request_id_is_used
+from rheostat.runs.errands import is_same_request, request_id_is_used
 from rheostat.runs.records import HeldChange
 from rheostat.steering.records import Change, Decision
 

@@ -11,7 +11,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from rheostat.errors import Violation
+from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.wording import field_path, written
 
 _FILE_KEYS = ("root", "file", "path", "folder", "dir", "directory", "weights", "checkpoint")
@@ -28,6 +28,15 @@ class Admission:
     """Patterns of `package.module:attribute`, in which `*` stands for any characters."""
     roots: tuple[Path, ...] = ()
     """Folders whose files may be read, and what lies below them."""
+
+    def check(self, document: Mapping[str, Any]) -> None:
+        """Refuse a spec that names what it may not.
+
+        Raises:
+            InvalidSpec: with every such place.
+        """
+        if refused := list(self.violations(document)):
+            raise InvalidSpec(refused)
 
     def violations(self, document: Mapping[str, Any], top: str = "") -> Iterator[Violation]:
         """Yield what a spec, or a part of one, names and may not.
