@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from rheostat.errors import RheostatError
+from rheostat.errors import FailedPrecondition, RheostatError
 from rheostat.runs import letters
 from rheostat.runs.checkpoints import CheckpointInfo, newest_good
 from rheostat.runs.hearing import Hearing
@@ -114,7 +114,8 @@ class Tender:
         revision = checkpoint.revision if checkpoint else 0
         step = checkpoint.step if checkpoint else 0
         run.begin(first_step=step)
-        store, name = self._keeper.store, run.view.name
+        store, name, origin = self._keeper.store, run.view.name, run.view.origin
+        until = origin.until if origin else None
         return StartOrder(
             attempt=run.view.attempt + 1,
             checkpoint=checkpoint.path if checkpoint else None,
@@ -122,7 +123,9 @@ class Tender:
             offences=tuple(
                 await self._keeper.stored(store.list_offences, name, from_step=max(step - 1, 0))
             ),
-            steps_done=max(run.next_row, run.step),
+            steps_done=max(run.next_row, run.step, until or 0),
+            anew=origin.anew if origin is not None and step == origin.step else (),
+            until=until,
             patience=self._patience,
         )
 
@@ -133,6 +136,12 @@ class Tender:
             run.count_checkpoint("refused")
             where = f"the one of step {found.step} is used" if found else "the run begins anew"
             await self._keeper.tell(run, "checkpoint_refused", f"{text}; {where}")
+        origin = run.view.origin
+        if found is None and origin is not None and origin.step:
+            raise FailedPrecondition(
+                f"the checkpoint of step {origin.step} of run {origin.run}, with which this run "
+                "begins, is gone: make it again"
+            )
         return found
 
     async def _decisions_after(self, run: str, revision: int) -> list[Decision]:
