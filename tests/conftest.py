@@ -17,8 +17,10 @@ from hypothesis import settings
 
 from rheostat.api.server import ApiServer
 from rheostat.errors import NotFound
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.records import (
     ChangeResult,
+    Evaluation,
     Explanation,
     GroupDescription,
     Phase,
@@ -80,6 +82,19 @@ def record(revision):
     )
 
 
+EVALUATION = Evaluation(step=12, validation_loss=0.1 + 0.2, validation_accuracy=0.75)
+CHECKPOINT = CheckpointInfo(
+    step=12,
+    revision=1,
+    created_at=1_700_000_002.5,
+    reason="asked",
+    validation_loss=0.5,
+    pinned=True,
+    bytes=4711,
+    path="/state/runs/digits/checkpoints/step-000000000012",
+)
+
+
 class FakeRunService:
     """Knows one run, `digits`; a test sets what it answers and reads what it was asked."""
 
@@ -121,8 +136,9 @@ class FakeRunService:
         if run != "digits":
             raise NotFound(f"no run is named {run!r}")
 
-    async def create_run(self, spec, *, principal, request_id=""):
-        self._hear("create_run", spec=spec, principal=principal, request_id=request_id)
+    async def create_run(self, spec, *, principal, request_id="", priority=0):
+        asked = {"spec": spec, "principal": principal, "request_id": request_id}
+        self._hear("create_run", **asked, **({"priority": priority} if priority else {}))
         return VIEW
 
     async def get_run(self, run):
@@ -147,6 +163,18 @@ class FakeRunService:
 
     async def delete_run(self, run, *, principal):
         self._hear("delete_run", run, principal=principal)
+
+    async def evaluate_run(self, run, *, principal):
+        self._hear("evaluate_run", run, principal=principal)
+        return EVALUATION
+
+    async def save_checkpoint(self, run, *, principal, pin=False):
+        self._hear("save_checkpoint", run, principal=principal, pin=pin)
+        return CHECKPOINT
+
+    async def list_checkpoints(self, run):
+        self._hear("list_checkpoints", run)
+        return [CHECKPOINT]
 
     async def watch_run(self, run, *, after_revision=None):
         self._hear("watch_run", run, after_revision=after_revision)

@@ -19,6 +19,7 @@ from rheostat.door.tokens import TokenFile
 from rheostat.locating import Endpoints, exclusive, publish
 from rheostat.logs import configure_logs
 from rheostat.provisioning import create_runs
+from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.service import RunService
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -52,15 +53,16 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
     """
     settings.check()
     state_dir = settings.state_dir
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates = settings.tls.watched() if settings.tls is not None else None
     door = _door(settings)
     with exclusive(state_dir):
         service = RunService(
             Store(state_dir / "rheostat.db"),
-            Supervisor(state_dir / "runs"),
+            Supervisor(state_dir),
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
+            restarts=RestartPolicy(max_restarts=settings.max_restarts),
+            patience=settings.trainer_patience,
         )
         controller = await _controller(service, settings)
         is_ready = False

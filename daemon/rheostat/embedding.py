@@ -14,6 +14,9 @@ from rheostat.locating import Endpoints
 from rheostat.logs import configure_logs
 from rheostat.settings import Settings
 
+TRAINER_PATIENCE = 30.0
+"""Seconds that the trainer of a command that was killed trains on, for the next to find it."""
+
 log = structlog.get_logger()
 
 
@@ -73,6 +76,9 @@ async def _embedded_daemon(state_dir: Path) -> AsyncIterator[Endpoints]:
             metrics_address=_free_or_any(usual.metrics_address),
             # It ends with the command, and would take a run that it has begun with it.
             continue_queue=False,
+            # Nobody has asked for a service: if the command is killed, its trainer must not go on
+            # unseen for days.
+            trainer_patience=TRAINER_PATIENCE,
         )
         async with daemon(settings) as endpoints:
             yield endpoints

@@ -42,7 +42,12 @@ class Settings:
     """What this daemon is called in the namespace; None is the name of the machine."""
     max_concurrent_runs: int = 1
     continue_queue: bool = True
-    """Whether to train what an earlier daemon left in the queue."""
+    """Whether to train what an earlier daemon left behind, in the queue or without a trainer."""
+    max_restarts: int = 3
+    """Trainers in a row that may die without getting farther than those before; 0 restarts none."""
+    trainer_patience: float | None = None
+    """Seconds that a trainer trains on without any daemon, before it ends its run in order to be
+    resumed; None is for ever."""
     drain_seconds: float = 30.0
     """Time that trainers get to reach a step boundary, validate and save before they are killed."""
     log_format: Literal["human", "json"] = "human"

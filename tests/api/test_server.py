@@ -72,6 +72,7 @@ async def test_reflection_lists_the_services_and_their_files(channel):
         "grpc.reflection.v1alpha.ServerReflection",
         "rheostat.v1.LearningRates",
         "rheostat.v1.Policies",
+        "rheostat.v1.Checkpoints",
         "rheostat.v1.Runs",
     }
     assert files.file_descriptor_response.file_descriptor_proto

@@ -1,4 +1,5 @@
 import contextlib
+import json
 import struct
 
 import msgspec
@@ -9,10 +10,13 @@ from rheostat.cli import connection
 from rheostat.cli.main import app
 from rheostat.errors import NotFound
 from rheostat.runs import audit
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.records import (
     ChangeResult,
+    Evaluation,
     Explanation,
     GroupDescription,
+    Origin,
     Phase,
     Result,
     RunView,
@@ -23,6 +27,16 @@ from rheostat.runs.records import (
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Decision, GroupChange, GroupState, PolicyStatus
 
+CHECKPOINT = CheckpointInfo(
+    step=60,
+    revision=1,
+    created_at=1_700_000_001.5,
+    reason="asked",
+    validation_loss=0.5,
+    pinned=True,
+    bytes=2_500_000,
+    path="/state/runs/digits/checkpoints/step-000000000060",
+)
 STATE = GroupState(
     name="default",
     learning_rate=0.0005,
@@ -120,6 +134,9 @@ class FakeClient:
         self.record = audit.chain("digits", audit.GENESIS, DECISION)
         self.result = ChangeResult(decision=DECISION, request_id="r-1")
         self.policies = POLICIES
+        self.checkpoints = [CHECKPOINT]
+        self.anew = ()
+        self.priority = None
         self.rows = [
             StepRows(
                 first_step=0,
@@ -149,8 +166,9 @@ class FakeClient:
             raise NotFound(f"no run is named {run!r}")
         return self.view
 
-    def create_run(self, spec):
+    def create_run(self, spec, priority=0):
         self.asked.append(("create", spec))
+        self.priority = priority
         return make_view(Phase.QUEUED, snapshot=None)
 
     def get_run(self, run):
@@ -164,6 +182,26 @@ class FakeClient:
 
     def resume_run(self, run):
         return make_view(Phase.RUNNING)
+
+    def evaluate_run(self, run, timeout=None):
+        self._of(run)
+        return Evaluation(step=60, validation_loss=0.5, validation_accuracy=0.75)
+
+    def save_checkpoint(self, run, pin=False, timeout=None):
+        self._of(run)
+        self.asked.append(("save", pin))
+        return CHECKPOINT
+
+    def fork_run(self, run, spec, *, step=None, request_id=""):
+        self._of(run)
+        asked = json.loads(spec)
+        self.asked.append(("fork", run, asked, step, request_id))
+        origin = Origin(run=run, kind="fork", step=60, anew=self.anew)
+        return make_view(Phase.QUEUED, name=asked["name"], origin=origin)
+
+    def list_checkpoints(self, run):
+        self._of(run)
+        return self.checkpoints
 
     def delete_run(self, run):
         self._of(run)

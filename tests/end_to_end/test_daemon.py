@@ -22,7 +22,7 @@ def test_a_ready_daemon_says_so_and_logs_one_json_object_per_event(daemon):
     assert ready["metrics"] == f"http://{daemon.metrics_address}/metrics"
 
 
-def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
+def test_sigterm_puts_the_run_by_in_order_and_the_next_daemon_goes_on_with_it(
     start_daemon, rheostat, is_alive, tmp_path
 ):
     daemon = start_daemon()
@@ -37,38 +37,20 @@ def test_sigterm_ends_the_run_in_order_and_the_next_daemon_knows_it(
         assert daemon.process.wait(60) == 0
         assert not is_alive(trainer)
         assert not (daemon.state_dir / "daemon.json").exists()
+        assert not (daemon.state_dir / "link").exists()
         in_between = json.loads(rheostat("runs", "list", "--json").stdout)
         run.daemon = waiting.daemon = daemon = start_daemon()
+        run.reach("running")
+        went_on_at = run.daemon.client.list_checkpoints(run.name)[-1].step
+        run.advance(1)
 
-    assert told[-1] == "stopped", "a watcher saw how it ended"
+    assert told[-1] == "queued", "a watcher saw what became of it"
+    assert [run["phase"] for run in in_between] == ["queued", "queued"], "looking starts nothing"
+    assert in_between[0]["step"] == went_on_at
     view = run.view
-    assert view.phase == "stopped"
-    assert view.result.steps == len(run.export(tmp_path / "run.csv"))
-    assert view.result.validation_accuracy is not None
-    assert Path(view.result.weights).exists()
-    assert [run["phase"] for run in in_between] == ["stopped", "queued"], "looking starts nothing"
+    assert view.attempt == 2
+    assert view.result.steps == len(run.export(tmp_path / "run.csv")) > went_on_at
     assert waiting.end().phase == "succeeded", "who waits in the queue waits through a restart"
-
-
-def test_a_trainer_does_not_outlive_a_killed_daemon_and_the_next_one_says_what_happened(
-    start_daemon, is_alive, wait_until, tmp_path
-):
-    daemon = start_daemon()
-    with daemon.training() as run:
-        run.change("scale", 0.5, reason="the last wish")
-        run.advance(5000)
-        trainer = run.view.pid
-        daemon.kill()
-        wait_until(lambda: not is_alive(trainer), "the trainer has stopped by itself")
-        run.daemon = start_daemon()
-
-    view = run.view
-    assert view.phase == "failed"
-    assert "the daemon ended while the run was running" in view.failure.message
-    assert [one.decision.reason for one in run.history] == ["the last wish"]
-    [group] = run.daemon.client.explain(run.name).groups
-    assert group.learning_rate == 5e-4, "it is known where the run stood"
-    assert len(run.export(tmp_path / "run.csv")) > 0
 
 
 def test_a_second_daemon_on_one_state_directory_is_refused(daemon):

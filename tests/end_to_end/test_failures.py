@@ -24,7 +24,10 @@ def test_a_trainer_that_vanishes_fails_its_run_with_the_end_of_its_output(daemon
     assert "these are my last words" in failure.traceback
 
 
-def test_a_killed_trainer_fails_its_run_keeps_its_steps_and_makes_room(daemon, tmp_path):
+def test_a_killed_trainer_that_gets_no_successor_fails_its_run_keeps_its_steps_and_makes_room(
+    start_daemon, tmp_path
+):
+    daemon = start_daemon("--max-restarts", "0")
     with daemon.training() as run:
         run.advance()
         waiting = daemon.create(train={"steps": 1})
@@ -36,6 +39,23 @@ def test_a_killed_trainer_fails_its_run_keeps_its_steps_and_makes_room(daemon, t
     steps = [int(row["step"]) for row in run.export(tmp_path / "run.csv")]
     assert len(steps) >= 100
     assert steps == list(range(len(steps)))
+
+
+def test_a_halted_trainer_holds_nobody_up_and_is_told_of(daemon, wait_until):
+    with daemon.training() as run:
+        os.kill(run.view.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: run.view.events, "it is told of")
+            assert daemon.json("runs", "list")
+        finally:
+            os.kill(run.view.pid, signal.SIGCONT)
+        run.advance(1)
+
+    [event] = run.view.events
+    assert (event.kind, f"kill -CONT {event.message.split()[-1]}") == (
+        "halted",
+        event.message.partition(": ")[2],
+    )
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(daemon, spec_file):

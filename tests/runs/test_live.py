@@ -3,7 +3,7 @@
 import pytest
 
 from rheostat.runs.live import LiveRun
-from rheostat.runs.messages import ChangeCommand
+from rheostat.runs.messages import ChangeCommand, Hello
 from rheostat.runs.records import Phase, RunView
 from rheostat.runs.sessions import MAX_WAITING, PolicySession
 from rheostat.steering.records import Change, Decision, PolicyEdit, Verb
@@ -16,7 +16,7 @@ HALVE = Change(verb=Verb.SCALE, value=0.5, request_id="halve")
 def run():
     run = LiveRun(RunView(name="digits", phase=Phase.RUNNING, spec="{}"))
     run.told = []
-    run.connect(run.told.append)
+    run.connect(run.told.append, Hello(run="digits", token="", pid=1))
     return run
 
 
@@ -38,7 +38,7 @@ async def test_a_request_that_is_on_its_way_is_joined(run):
     first, second = run.ask(HALVE), run.ask(HALVE)
 
     assert first is second
-    assert run.told == [ChangeCommand(command_id=1, change=HALVE)]
+    assert [(type(one), one.change) for one in run.told] == [(ChangeCommand, HALVE)]
 
 
 async def test_a_dry_run_and_the_change_itself_are_two_requests(run):

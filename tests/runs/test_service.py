@@ -12,13 +12,18 @@ from rheostat.errors import (
     InvalidSpec,
     NotFound,
     RevisionConflict,
+    StorageFailed,
 )
 from rheostat.runs import audit
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
+    Acknowledged,
     Applied,
     ChangeCommand,
     Decided,
+    EvaluateCommand,
+    Evaluated,
     Failed,
     Finished,
     Hello,
@@ -29,10 +34,15 @@ from rheostat.runs.messages import (
     PolicyVanished,
     Ready,
     Refused,
+    Released,
     ResumeCommand,
     Resumed,
+    SaveCommand,
+    Saved,
+    SaveFailed,
     StopCommand,
     Telemetry,
+    Welcome,
 )
 from rheostat.runs.records import (
     Failure,
@@ -40,9 +50,11 @@ from rheostat.runs.records import (
     GroupDescription,
     Phase,
     Result,
+    RunView,
     Snapshot,
     StepRows,
 )
+from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.service import RunService
 from rheostat.runs.starting import LOG_FILE
 from rheostat.runs.store import Store
@@ -67,20 +79,21 @@ HALVE = Change(verb=Verb.SCALE, value=0.5, request_id="halve")
 class PlayedTrainer:
     """What a test lets the trainer of one run say, and what that trainer hears."""
 
-    def __init__(self, run, link, token):
-        self.run, self.link, self.token = run, link, token
+    def __init__(self, run, link_file, token, order=None):
+        self.run, self.link_file, self.token, self.order = run, link_file, token, order
         self.exit_code = asyncio.get_running_loop().create_future()
         self._heard = []
         self._decoder = to_trainer()
         self._writer = None
 
-    async def connect(self):
-        self._reader, self._writer = await asyncio.open_unix_connection(self.link)
-        await self.say(Hello(run=self.run, token=self.token, pid=1))
+    async def connect(self, **told):
+        path = self.link_file.read_text()
+        self._reader, self._writer = await asyncio.open_unix_connection(path)
+        await self.say(Hello(run=self.run, token=self.token, pid=4711, **told))
 
-    async def begin(self):
-        """Connect, and say that the first step is about to run."""
-        await self.connect()
+    async def begin(self, **told):
+        """Connect, and say that the next step is about to run."""
+        await self.connect(**told)
         groups = [
             GroupDescription(name=name, tensors=4, parameters=4711, lr_scale=1.0)
             for name in ("default", "head")
@@ -91,15 +104,20 @@ class PlayedTrainer:
         self._writer.write(b"".join(map(encode, messages)))
         await self._writer.drain()
 
-    async def hear(self, kind):
-        """Return the next thing the daemon says, which must be of this kind."""
-        while not self._heard:
-            data = await self._reader.read(2**16)
-            assert data, "the daemon hung up"
-            self._heard += self._decoder.feed(data)
-        message = self._heard.pop(0)
-        assert isinstance(message, kind)
-        return message
+    async def hear(self, kind, *, passing=False):
+        """Return the next thing the daemon says of this kind.
+
+        What it says of its disk is passed over; anything else only if the test says so.
+        """
+        while True:
+            while not self._heard:
+                data = await self._reader.read(2**16)
+                assert data, "the daemon hung up"
+                self._heard += self._decoder.feed(data)
+            message = self._heard.pop(0)
+            if isinstance(message, kind):
+                return message
+            assert passing or isinstance(message, Welcome | Acknowledged | Released), message
 
     async def is_hung_up_on(self):
         return await self._reader.read() == b""
@@ -114,6 +132,7 @@ class PlayedTrainer:
 
     async def finish(self, *, stopped=False):
         await self.say(Finished(result=Result(steps=100), stopped=stopped))
+        await self.hear(Released, passing=True)
         self.exit(0)
 
     def exit(self, code):
@@ -131,17 +150,21 @@ class PlayedTrainers(Supervisor):
         self._begun = asyncio.Queue()
         self._playing = {}
 
-    async def start(self, run, spec, link, token):
+    async def start(self, run, spec, order, token):
         self.folder_of(run).mkdir(parents=True, exist_ok=True)
-        trainer = self._playing[run] = PlayedTrainer(run, link, token)
+        trainer = self._playing[run] = PlayedTrainer(run, self.link_file, token, order)
         self._begun.put_nowait(trainer)
         return 4711
+
+    def is_living(self, run):
+        return run in self._playing and not self._playing[run].exit_code.done()
 
     async def wait(self, run):
         return await self._playing[run].exit_code
 
     def kill(self, run):
-        self._playing[run].exit(-9)
+        if run in self._playing:
+            self._playing[run].exit(-9)
 
     async def next(self):
         """Return the trainer that was started next."""
@@ -154,7 +177,7 @@ class PlayedTrainers(Supervisor):
 
 @pytest.fixture
 def trainers(tmp_path):
-    return PlayedTrainers(tmp_path / "runs")
+    return PlayedTrainers(tmp_path)
 
 
 @pytest.fixture
@@ -162,10 +185,14 @@ async def make_service(tmp_path, trainers):
     """Start a service on the test's state; the one before must have been drained."""
     alive = []
 
-    async def start(max_concurrent_runs=1, continue_queue=True):
+    async def start(max_concurrent_runs=1, continue_queue=True, max_restarts=0):
         store = Store(tmp_path / "rheostat.db")
         service = RunService(
-            store, trainers, max_concurrent_runs=max_concurrent_runs, clock=lambda: 1.5e9
+            store,
+            trainers,
+            max_concurrent_runs=max_concurrent_runs,
+            clock=lambda: 1.5e9,
+            restarts=RestartPolicy(max_restarts=max_restarts, first_delay=0.0),
         )
         await service.start(continue_queue=continue_queue)
         alive.append(service)
@@ -337,7 +364,7 @@ async def test_a_trainer_says_itself_why_it_failed(service, trainer):
 
 
 async def test_a_stranger_on_the_socket_is_hung_up_on_and_the_run_trains_on(service, trainer):
-    stranger = PlayedTrainer("digits", trainer.link, "a guess")
+    stranger = PlayedTrainer("digits", trainer.link_file, "a guess")
 
     await stranger.connect()
     await stranger.say(Finished(result=Result(steps=0), stopped=True))
@@ -529,7 +556,7 @@ async def test_a_change_that_the_run_did_not_live_to_see_is_refused(service, tra
     await trainer.say(telemetry(100))
     await trainer.finish()
 
-    with pytest.raises(FailedPrecondition, match="after 100 steps, before the change"):
+    with pytest.raises(FailedPrecondition, match="after 100 steps, before that"):
         await asking
 
 
@@ -622,7 +649,9 @@ async def test_what_nobody_created_is_not_found(service):
 # --- from daemon to daemon ---------------------------------------------------------------------
 
 
-async def test_a_drain_asks_first_and_kills_who_does_not_listen(make_service, trainers):
+async def test_a_drain_asks_first_and_kills_who_does_not_listen_and_the_run_goes_on(
+    make_service, trainers
+):
     service = await make_service()
     await service.create_run(SPEC, principal="alice")
     trainer = await trainers.next()
@@ -632,27 +661,49 @@ async def test_a_drain_asks_first_and_kills_who_does_not_listen(make_service, tr
 
     await trainer.hear(StopCommand)
     await draining
+    service = await make_service(continue_queue=False)
 
-    view = await (await make_service()).get_run("digits")
-    assert view.phase is Phase.FAILED
-    assert "killed by SIGKILL" in view.failure.message
+    view = await service.get_run("digits")
+    assert view.phase is Phase.QUEUED
+    assert view.events[-1].kind == "suspended"
+    assert trainers.none_is_starting, "this daemon does not live long enough"
+    await service.resume_run("digits", principal="alice")
+    assert (await trainers.next()).order.attempt == 2
 
 
-async def test_the_queue_outlives_the_daemon(make_service, trainers):
+async def test_the_queue_outlives_the_daemon_and_what_was_put_by_comes_first(
+    make_service, trainers
+):
     service = await make_service()
     for _ in range(2):
         await service.create_run(SPEC, principal="alice")
     trainer = await trainers.next()
     await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    watching = asyncio.create_task(everything(service.watch_run("digits")))
     draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
     await trainer.hear(StopCommand)
     await trainer.finish(stopped=True)
     await draining
+    told = await watching
 
-    service = await make_service()
+    await make_service()
 
-    assert (await trainers.next()).run == "digits-2"
-    assert (await service.get_run("digits")).phase is Phase.STOPPED
+    assert told[-1].view.phase is Phase.QUEUED, "watchers are let go"
+    assert (await trainers.next()).run == "digits"
+
+
+async def test_a_run_that_was_being_stopped_is_stopped_though_its_daemon_and_trainer_died(
+    make_service, trainers, tmp_path
+):
+    store = Store(tmp_path / "rheostat.db")
+    store.create_run(RunView(name="digits", phase=Phase.STOPPING, spec="{}", pid=4711), "")
+    store.close()
+
+    service = await make_service(max_restarts=3)
+
+    assert (await until(service, "digits", Phase.STOPPED)).pid is None
+    assert trainers.none_is_starting
 
 
 async def test_a_daemon_that_ends_with_its_command_leaves_the_queue_to_the_next(
@@ -672,22 +723,22 @@ async def test_a_daemon_that_ends_with_its_command_leaves_the_queue_to_the_next(
     assert stopped.phase is Phase.STOPPED
 
 
-async def test_a_run_whose_daemon_died_is_failed_by_the_next_one(make_service, tmp_path):
+async def test_a_run_whose_daemon_and_trainer_died_gets_another_trainer(
+    make_service, trainers, tmp_path
+):
     store = Store(tmp_path / "rheostat.db")
-    service = RunService(
-        store, PlayedTrainers(tmp_path / "runs"), max_concurrent_runs=0, clock=lambda: 1.5e9
-    )
-    await service.start()
-    view = await service.create_run(SPEC, principal="alice")
-    await service.drain(0.0)
-    store = Store(tmp_path / "rheostat.db")
-    store.save_run(type(view)(name="digits", phase=Phase.RUNNING, spec=view.spec, pid=4711))
+    store.create_run(RunView(name="digits", phase=Phase.RUNNING, spec="{}", pid=4711), "")
+    store.append_decisions("digits", [decision(1), decision(2)])
+    store.append_rows("digits", rows(0, 30))
     store.close()
 
-    view = await (await make_service()).get_run("digits")
+    service = await make_service(max_restarts=3)
+    order = (await trainers.next()).order
 
-    assert (view.phase, view.pid) == (Phase.FAILED, None)
-    assert "the daemon ended while the run was running" in view.failure.message
+    assert [one.revision for one in order.decisions] == [1, 2], "they are made again"
+    assert (order.checkpoint, order.steps_done) == (None, 30)
+    view = await service.get_run("digits")
+    assert view.restarts == {"lost": 1}
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):
@@ -840,3 +891,210 @@ async def test_a_step_that_is_not_finished_is_not_explained(service, trainer, st
 
     with pytest.raises(InvalidRequest, match=f"step = {step}: a finished step of the run"):
         await service.explain("digits", step)
+
+
+# --- trainers that die, and daemons that follow each other -------------------------------------
+
+
+async def test_the_run_with_the_highest_priority_starts_first_and_of_equals_the_oldest(
+    service, trainer, trainers
+):
+    for name, priority in (("low", -1), ("first", 0), ("second", 0), ("high", 5)):
+        await service.create_run(
+            f"{{name: {name}, train: {{steps: 1}}}}", principal="alice", priority=priority
+        )
+    started = []
+    await trainer.finish()
+    for _ in range(4):
+        next_trainer = await trainers.next()
+        started.append(next_trainer.run)
+        await next_trainer.begin()
+        await next_trainer.finish()
+
+    assert started == ["high", "first", "second", "low"]
+
+
+async def test_a_trainer_that_dies_gets_a_successor_that_is_asked_what_it_was_asked(
+    make_service, trainers
+):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = Change(verb=Verb.SCALE, value=0.25, at_step=70, request_id="later")
+    soon = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    waiting = asyncio.create_task(service.change_learning_rate("digits", later))
+    for _ in range(2):
+        await trainer.hear(ChangeCommand)
+    await trainer.say(telemetry(50, rows(0, 50)))
+    await until_seen(service, "digits", 50)
+    trainer.exit(-9)
+
+    successor = await trainers.next()
+    await successor.begin()
+    first, second = [await successor.hear(ChangeCommand) for _ in range(2)]
+    for revision, command in enumerate((first, second), start=1):
+        await successor.apply(command, revision)
+
+    assert (successor.order.attempt, successor.order.steps_done) == (2, 50)
+    assert [one.change.request_id for one in (first, second)] == ["halve", "later"]
+    assert [(await one).decision.revision for one in (soon, waiting)] == [1, 2]
+    assert (await service.get_run("digits")).restarts == {"killed": 1}
+
+
+async def test_what_was_decided_before_the_trainer_died_is_answered_and_not_asked_again(
+    make_service, trainers
+):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    asked = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    command = await trainer.hear(ChangeCommand)
+    made = decision(1, request_id=command.change.request_id)
+    await trainer.say(Decided(decisions=(made,)), telemetry(50, rows(0, 50)))
+    await until_seen(service, "digits", 50)
+    trainer.exit(-9)  # before it said Applied
+
+    successor = await trainers.next()
+    await successor.begin()
+
+    assert (await asked).decision == made
+    assert successor.order.decisions == (made,)
+
+
+async def test_a_change_that_waits_for_its_step_outlives_the_daemon(make_service, trainers):
+    service = await make_service()
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = Change(verb=Verb.SCALE, value=0.25, at_step=70, request_id="later")
+    await service.change_learning_rate("digits", later, wait=False)
+    draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
+    await trainer.hear(ChangeCommand)
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await draining
+
+    service = await make_service()
+    successor = await trainers.next()
+    await successor.begin()
+    command = await successor.hear(ChangeCommand)
+    asked_again = asyncio.create_task(service.change_learning_rate("digits", later))
+    await successor.apply(command, 1)
+
+    assert command.change.request_id == "later"
+    assert (await asked_again).decision.revision == 1
+
+
+async def test_a_trainer_that_calls_again_is_told_what_is_durable_and_may_repeat_itself(
+    service, trainer
+):
+    await trainer.say(Decided(decisions=(decision(1),)), telemetry(20, rows(0, 20)))
+    await until_seen(service, "digits", 20)
+    await everything(service.export_run("digits"))  # writes the rows down
+    trainer._writer.close()
+    trainer._decoder = to_trainer()
+    trainer._heard.clear()
+
+    await trainer.connect(revision=2, step=40)
+    welcome = await trainer.hear(Welcome)
+    repeated = Decided(decisions=(decision(1), decision(2)))
+    await trainer.say(repeated, telemetry(40, rows(0, 40), revision=2))
+    await until_seen(service, "digits", 40)
+
+    assert (welcome.revision, welcome.next_row) == (1, 20)
+    history = await service.list_decisions("digits")
+    assert [record.decision.revision for record in history] == [1, 2]
+    batches = await everything(service.export_run("digits"))
+    assert sum(batch.count for batch in batches) == 40
+
+
+async def test_a_trainer_with_another_history_than_the_one_on_the_disk_is_ended(service, trainer):
+    await trainer.say(Decided(decisions=(decision(1),)))
+    await trainer.hear(Acknowledged)
+    await trainer.say(Decided(decisions=(decision(1, reason="otherwise"),)))
+
+    view = await until(service, "digits", Phase.FAILED)
+
+    assert view.failure.kind == "BrokenChain"
+    assert trainer.exit_code.result() == -9
+
+
+async def test_a_paused_run_is_paused_again_in_its_next_trainer(make_service, trainers):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    pausing = asyncio.create_task(service.pause_run("digits", principal="alice"))
+    await trainer.hear(PauseCommand)
+    await trainer.say(Paused(step=7))
+    await pausing
+    trainer.exit(-9)
+
+    successor = await trainers.next()
+    await successor.begin()
+
+    await successor.hear(PauseCommand)
+    assert (await service.get_run("digits")).is_paused
+
+
+async def test_a_stopped_run_is_resumed_at_the_end_of_the_queue(service, trainer, trainers):
+    await service.stop_run("digits", principal="alice")
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await until(service, "digits", Phase.STOPPED)
+
+    await service.resume_run("digits", principal="alice")
+    successor = await trainers.next()
+    view = await service.get_run("digits")
+
+    assert (successor.run, successor.order.attempt) == ("digits", 2)
+    assert (view.result, view.finished_at) == (None, None)
+
+
+async def test_a_run_that_has_succeeded_has_nothing_to_resume(service, trainer):
+    await trainer.finish()
+    await until(service, "digits", Phase.SUCCEEDED)
+
+    with pytest.raises(FailedPrecondition, match="it has ended, so it cannot be resumed"):
+        await service.resume_run("digits", principal="alice")
+
+
+async def test_checkpoints_and_evaluations_are_answered_when_the_trainer_has_them(
+    service, trainer, trainers
+):
+    saving = asyncio.create_task(service.save_checkpoint("digits", principal="alice", pin=True))
+    save = await trainer.hear(SaveCommand)
+    evaluating = asyncio.create_task(service.evaluate_run("digits", principal="alice"))
+    evaluate = await trainer.hear(EvaluateCommand)
+    info = CheckpointInfo(
+        step=9, revision=0, created_at=1.5e9, reason="asked", pinned=True, bytes=1, path="/x"
+    )
+    await trainer.say(
+        Saved(info=info, seconds=0.5, stalled=0.01, command_id=save.command_id),
+        Evaluated(command_id=evaluate.command_id, step=9, validation_loss=0.25),
+    )
+
+    assert save.pin
+    assert await saving == info
+    assert (await evaluating).validation_loss == 0.25
+    assert service.checkpoints["digits"] == {"saved": 1}
+    assert service.newest_checkpoints["digits"] == info
+
+
+async def test_a_checkpoint_that_the_disk_did_not_take_is_an_error_and_an_event(service, trainer):
+    saving = asyncio.create_task(service.save_checkpoint("digits", principal="alice"))
+    save = await trainer.hear(SaveCommand)
+    await trainer.say(
+        SaveFailed(message="No space left on device", step=9, command_id=save.command_id)
+    )
+
+    with pytest.raises(StorageFailed, match="no checkpoint of step 9: No space left"):
+        await saving
+    [event] = (await service.get_run("digits")).events
+    assert event.kind == "checkpoint_failed"

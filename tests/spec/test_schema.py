@@ -31,4 +31,5 @@ def test_the_keys_of_a_spec_are_a_promise():
         "guardrails",
         "train",
         "evaluate",
+        "checkpoint",
     ]

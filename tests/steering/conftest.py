@@ -103,7 +103,7 @@ class Rig:
         """End the boundary, and keep what was decided at it."""
         decisions, outcomes = self.steering.settle()
         self.decisions += decisions
-        self.outcomes += outcomes
+        self.outcomes += [outcome for outcome in outcomes if outcome.result is not None]
 
     def _make_curve(self, group: str, schedule: ScheduleSpec | None, steps: int) -> Curve:
         asked = self._curves[group] if schedule is None else schedule

@@ -4,10 +4,20 @@ import aiohttp
 import msgspec
 import pytest
 
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.records import Phase, RunView, Snapshot
 from rheostat.steering.records import GroupState, PolicyStatus
 from rheostat.telemetry.server import TelemetryServer
+
+CHECKPOINT = CheckpointInfo(
+    step=40,
+    revision=3,
+    created_at=1.7e9,
+    reason="every",
+    bytes=4711,
+    path="/state/runs/digits/checkpoints/step-000000000040",
+)
 
 
 class FakeSource:
@@ -19,6 +29,9 @@ class FakeSource:
         self.runs = {"digits": STEERED}
         self.durations = {"digits": durations}
         self.policy_durations = {"digits": {"loss_spike": durations}}
+        self.checkpoints = {"digits": {"saved": 3, "failed": 1}}
+        self.checkpoint_durations = {"digits": durations}
+        self.newest_checkpoints = {"digits": CHECKPOINT}
         self.changes = {"digits": {"operator": 2, "policy:loss_spike": 1}}
 
     def views(self):
@@ -32,6 +45,7 @@ STEERED = RunView(
     name="digits",
     phase=Phase.RUNNING,
     spec="{}",
+    restarts={"killed": 2},
     snapshot=Snapshot(
         step=40,
         revision=3,

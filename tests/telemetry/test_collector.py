@@ -122,11 +122,27 @@ def test_whether_the_losses_are_finite_is_told_once_there_is_one(
 
 
 def test_a_run_that_ended_at_a_loss_that_was_not_finite_says_so(source, value):
-    failure = Failure(message="NonFiniteLoss: the loss of step 41 is nan")
+    failure = Failure(message="the loss of step 41 is nan", kind="NonFiniteLoss")
     source.replace("digits", phase=Phase.FAILED, finished_at=9_999.0, failure=failure)
 
     assert value("rheostat_train_loss", run="digits") == 0.1 + 0.2
     assert value("rheostat_loss_finite", run="digits") == 0
+
+
+def test_restarts_and_checkpoints_are_counted_from_0_on(value):
+    restarts = [
+        value("rheostat_trainer_restarts_total", run="digits", reason=reason)
+        for reason in ("killed", "exited", "failed", "lost")
+    ]
+    checkpoints = [
+        value("rheostat_checkpoints_total", run="digits", outcome=outcome)
+        for outcome in ("saved", "failed", "refused")
+    ]
+
+    assert restarts == [2, 0, 0, 0]
+    assert checkpoints == [3, 1, 0]
+    assert value("rheostat_checkpoint_timestamp_seconds", run="digits") == 1.7e9
+    assert value("rheostat_checkpoint_duration_seconds_count", run="digits") == 4
 
 
 def test_step_durations_are_a_cumulative_histogram(value):

@@ -21,6 +21,10 @@ CONTRACT = {
     "rheostat_policy_decision_duration_seconds": ("run", "policy"),
     "rheostat_policy_state": ("run", "policy", "state"),
     "rheostat_shadow_learning_rate": ("run", "group", "policy"),
+    "rheostat_checkpoints_total": ("run", "outcome"),
+    "rheostat_checkpoint_duration_seconds": ("run",),
+    "rheostat_checkpoint_timestamp_seconds": ("run",),
+    "rheostat_trainer_restarts_total": ("run", "reason"),
     "rheostat_run_phase": ("run", "phase"),
     "rheostat_build_info": ("version", "python"),
 }

@@ -2,6 +2,8 @@
 
 import socket
 import struct
+import threading
+import time
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +16,7 @@ from rheostat.runs.messages import (
     Applied,
     ChangeCommand,
     Decided,
+    Finished,
     Message,
     PauseCommand,
     Paused,
@@ -22,12 +25,14 @@ from rheostat.runs.messages import (
     Resumed,
     StopCommand,
     Telemetry,
+    Welcome,
 )
+from rheostat.runs.records import Result
 from rheostat.spec.models import Spec
 from rheostat.steering.records import Change, Verb
 from rheostat.trainer.building import build
 from rheostat.trainer.learning import NonFiniteLoss
-from rheostat.trainer.link import Link, LinkLost
+from rheostat.trainer.link import RECONNECT_SECONDS, Link
 from rheostat.trainer.loop import Loop
 from rheostat.trainer.ranks import Alone
 
@@ -41,14 +46,21 @@ class Daemon:
 
     def __init__(self, folder: Path) -> None:
         self._listening = socket.socket(socket.AF_UNIX)
-        self._listening.bind(str(folder / "link"))
+        self._listening.bind(str(folder / "link.sock"))
         self._listening.listen()
-        self.link = Link(str(folder / "link"))
-        self._connection, _ = self._listening.accept()
-        self._connection.setblocking(False)
+        (folder / "link").write_text(str(folder / "link.sock"))
+        self.link = Link(folder / "link", "run", "secret")
         self._decoder = to_daemon()
         self._heard: list[Message] = []
         self._tickets = 0
+        self.accept()
+        self.link.receive(1.0)
+
+    def accept(self, *, revision: int = 0, next_row: int = 0) -> None:
+        """Take the trainer's call, and say what is written down."""
+        self._connection, _ = self._listening.accept()
+        self._connection.setblocking(False)
+        self.tell(Welcome(revision=revision, next_row=next_row))
 
     def tell(self, *messages: Message) -> None:
         self._connection.sendall(b"".join(map(encode, messages)))
@@ -85,7 +97,7 @@ class Daemon:
 
     def close(self) -> None:
         self._connection.close()
-        self.link.close()
+        self.link.close(Finished(result=Result(steps=0), stopped=True))
         self._listening.close()
 
 
@@ -262,20 +274,37 @@ def test_a_loss_that_is_not_finite_leaves_the_steps_before_it_to_be_told(daemon:
     assert len(daemon.column("train_loss")) == loop.step
 
 
-def test_a_loop_whose_daemon_is_gone_stops(daemon: Daemon) -> None:
+def test_a_loop_whose_daemon_is_gone_trains_on_to_its_end(daemon: Daemon) -> None:
     loop = a_loop(daemon)
     loop.advance(1)
 
     daemon.hang_up()
+    result = loop.run()
 
-    with pytest.raises(LinkLost):
-        loop.run()
+    assert result.steps == STEPS
+    steps = [
+        step
+        for message in daemon.link.outstanding.owed()
+        if isinstance(message, Telemetry) and message.rows is not None
+        for step in range(message.rows.first_step, message.rows.first_step + message.rows.count)
+    ]
+    assert steps == list(range(STEPS)), "every row is kept for the next daemon"
 
 
-def test_a_paused_loop_whose_daemon_is_gone_stops_too(daemon: Daemon) -> None:
+def test_a_paused_loop_whose_daemon_is_gone_waits_for_the_next(daemon: Daemon) -> None:
     loop = a_loop(daemon)
     daemon.tell(PauseCommand())
     daemon.hang_up()
 
-    with pytest.raises(LinkLost):
-        loop.run()
+    def come_back() -> None:
+        time.sleep(RECONNECT_SECONDS)
+        daemon.accept()
+        daemon.tell(ResumeCommand())
+
+    coming = threading.Thread(target=come_back)
+    coming.start()
+    result = loop.run()
+    coming.join()
+
+    assert result.steps == STEPS
+    assert daemon.all(Resumed)[-1].step == 0

@@ -32,7 +32,10 @@ class RunsApi(RunsServicer):
         self, request: pb.CreateRunRequest, context: Context
     ) -> pb.CreateRunResponse:
         view = await self._service.create_run(
-            request.spec, principal=principal_of(context), request_id=request.request_id
+            request.spec,
+            principal=principal_of(context),
+            request_id=request.request_id,
+            priority=request.priority,
         )
         return pb.CreateRunResponse(run=_run(view))
 
@@ -81,6 +84,26 @@ class RunsApi(RunsServicer):
     ) -> pb.DeleteRunResponse:
         await self._service.delete_run(require_run(request.run), principal=principal_of(context))
         return pb.DeleteRunResponse()
+
+    @answers
+    async def ReplayRun(
+        self, request: pb.ReplayRunRequest, context: Context
+    ) -> pb.ReplayRunResponse:
+        view = await self._service.replay_run(
+            require_run(request.run),
+            principal=principal_of(context),
+            request_id=request.request_id,
+        )
+        return pb.ReplayRunResponse(run=_run(view))
+
+    @answers
+    async def EvaluateRun(
+        self, request: pb.EvaluateRunRequest, context: Context
+    ) -> pb.EvaluateRunResponse:
+        found = await self._service.evaluate_run(
+            require_run(request.run), principal=principal_of(context)
+        )
+        return to_message(found, pb.EvaluateRunResponse())
 
     @streams
     async def WatchRun(

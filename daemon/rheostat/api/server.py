@@ -4,6 +4,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from rheostat.api.checkpoints import CheckpointsApi
 from rheostat.api.guarding import Guard
 from rheostat.api.learning_rates import LearningRatesApi
 from rheostat.api.policies import PoliciesApi
@@ -13,7 +14,8 @@ from rheostat.door.reloading import Reloaded
 from rheostat.door.tls import Certificates
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.service import RunService
-from rheostat.v1 import learning_rates_pb2, policies_pb2, runs_pb2
+from rheostat.v1 import checkpoints_pb2, learning_rates_pb2, policies_pb2, runs_pb2
+from rheostat.v1.checkpoints_pb2_grpc import add_CheckpointsServicer_to_server
 from rheostat.v1.learning_rates_pb2_grpc import add_LearningRatesServicer_to_server
 from rheostat.v1.policies_pb2_grpc import add_PoliciesServicer_to_server
 from rheostat.v1.runs_pb2_grpc import add_RunsServicer_to_server
@@ -22,6 +24,7 @@ SERVICES = (
     runs_pb2.DESCRIPTOR.services_by_name["Runs"].full_name,
     learning_rates_pb2.DESCRIPTOR.services_by_name["LearningRates"].full_name,
     policies_pb2.DESCRIPTOR.services_by_name["Policies"].full_name,
+    checkpoints_pb2.DESCRIPTOR.services_by_name["Checkpoints"].full_name,
 )
 MAX_MESSAGE_BYTES = 4 * 2**20
 """Longest request: the largest honest one is a spec."""
@@ -59,6 +62,7 @@ class ApiServer:
         add_RunsServicer_to_server(RunsApi(service), self._server)
         add_LearningRatesServicer_to_server(LearningRatesApi(service), self._server)
         add_PoliciesServicer_to_server(PoliciesApi(service), self._server)
+        add_CheckpointsServicer_to_server(CheckpointsApi(service), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
         reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)

@@ -9,11 +9,13 @@ import typer
 
 from rheostat.cli import (
     changes,
+    checkpoint,
     learn,
     lr,
     plan,
     plot,
     policy,
+    replay,
     run,
     runs,
     schedule,
@@ -81,6 +83,7 @@ def root(
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("plot")(plot.plot)
+app.command("replay")(replay.replay)
 app.command("validate")(specs.validate)
 app.command("schema")(specs.schema)
 app.command("serve")(serve.serve)
@@ -91,6 +94,7 @@ app.add_typer(lr.app, name="lr")
 app.add_typer(learn.app, name="learn")
 app.add_typer(schedule.app, name="schedule")
 app.add_typer(policy.app, name="policy")
+app.add_typer(checkpoint.app, name="checkpoint")
 
 
 def main() -> None:

@@ -49,6 +49,23 @@ def percent(share: float | None) -> str:
     return "-" if share is None else f"{share:.2%}"
 
 
+def size(count: int) -> str:
+    """Return a number of bytes as a person would say it.
+
+    >>> size(2_500_000)
+    '2.5 MB'
+    """
+    value, units = float(count), iter(("kB", "MB", "GB"))
+    unit = "B"
+    while value >= 1000:
+        try:
+            unit = next(units)
+        except StopIteration:
+            break
+        value /= 1000
+    return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
 def duration(seconds: float | None) -> str:
     """Return a length of time as a person would say it.
 

@@ -28,33 +28,41 @@ def run(
         bool, typer.Option("--detach", help="Leave the run with the daemon and return at once.")
     ] = False,
     name: Annotated[str | None, typer.Option(help="Call the run this.", show_default=False)] = None,
+    priority: Annotated[
+        int, typer.Option(help="Of runs that wait, the one with the highest starts first.")
+    ] = 0,
     overrides: Overrides = None,
     as_json: Json = False,
     address: Address = None,
     state_dir: StateDir = None,
 ) -> None:
     """Train a spec and watch it; steer it from a second terminal."""
-    # A scheduler's SIGTERM ends a run of our own as Ctrl-C does: validated and saved.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    end_in_order()
     document = read_spec(spec, overrides, name)
     check(document)
     text = json.dumps(document, ensure_ascii=False)
     with connection.find_daemon(address, state_dir) as daemon, connection.dial(daemon) as client:
         if detach and daemon.is_embedded:
             raise Unreachable("no daemon to leave the run with; start one with: rheostat serve")
-        view = client.create_run(text)
-        target = _target(address, state_dir)
-        _say_how_to_steer(view, daemon, target)
+        view = client.create_run(text, priority=priority)
+        target = target_of(address, state_dir)
+        say_how_to_steer(view, daemon, target)
         if not detach:
-            view = _follow(client, view, daemon)
+            view = follow(client, view, daemon)
     if as_json:
         print_json(run_result(view), one_line=True)
     elif detach:
         tell(view.name)
     else:
-        _print_end(view, target)
+        print_end(view, target)
     if view.phase is Phase.FAILED:
         _fail(view, document)
+
+
+def end_in_order() -> None:
+    """Take what ends a terminal or a job as Ctrl-C: a run of our own is validated and saved."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _fail(view: RunView, document: dict[str, Any]) -> NoReturn:
@@ -68,7 +76,7 @@ def _fail(view: RunView, document: dict[str, Any]) -> NoReturn:
     raise typer.Exit(EXIT_FAILED)
 
 
-def _follow(client: "Client", view: RunView, daemon: Daemon) -> RunView:
+def follow(client: "Client", view: RunView, daemon: Daemon) -> RunView:
     """Watch a run until it ends, or until Ctrl-C where it can go on without us.
 
     With a daemon of our own, Ctrl-C stops the run at its next step, as `runs stop` does; a second
@@ -101,14 +109,15 @@ def _stop(client: "Client", run: str, display: Display) -> None:
         display.say("The run has just ended.")
 
 
-def _target(address: str | None, state_dir: str | None) -> str:
+def target_of(address: str | None, state_dir: str | None) -> str:
     """Return the options with which another terminal finds the same daemon."""
     if address is not None:
         return f" --address {address}"
     return f" --state-dir {state_dir}" if state_dir is not None else ""
 
 
-def _say_how_to_steer(view: RunView, daemon: Daemon, target: str) -> None:
+def say_how_to_steer(view: RunView, daemon: Daemon, target: str) -> None:
+    """Say what a second terminal can do."""
     say(f"{view.name} is {view.phase}. Steer it from a second terminal:")
     say(f'  rheostat lr scale {view.name} 0.5 --reason "too noisy"{target}')
     say(f"  rheostat lr show {view.name}{target}")
@@ -116,10 +125,13 @@ def _say_how_to_steer(view: RunView, daemon: Daemon, target: str) -> None:
         say(f"Metrics: http://{daemon.metrics_address}/metrics")
 
 
-def _print_end(view: RunView, target: str) -> None:
+def print_end(view: RunView, target: str) -> None:
+    """Print how a run ended or where it stands, and what can be done next."""
     OUT.print(result_table(view))
     if view.phase.is_final and finished_steps(view):
         tell("next:")
+        if view.phase is not Phase.SUCCEEDED:
+            tell(f"  rheostat runs resume {view.name}{target}")
         tell(f"  rheostat lr history {view.name}{target}")
         tell(f"  rheostat runs export {view.name} {view.name}.csv{target}")
     elif not view.phase.is_final:

@@ -4,23 +4,39 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
+from rheostat.cli import connection
 from rheostat.cli.clusters import asked_cluster
 from rheostat.cli.connection import connect, runs_of
 from rheostat.cli.exporting import check_suffix, export_steps
+from rheostat.cli.failures import EXIT_FAILED
 from rheostat.cli.following import make_display
 from rheostat.cli.listing import print_placed_runs, print_runs
 from rheostat.cli.options import Address, Json, RunName, StateDir
+from rheostat.cli.phrases import number, percent
 from rheostat.cli.results import print_failure, result_table
+from rheostat.cli.run import end_in_order, follow, print_end, say_how_to_steer, target_of
 from rheostat.cli.shapes import finished_steps, run_details, watch_event
 from rheostat.cli.terminal import OUT, print_json, tell
+from rheostat.runs.records import Phase
 
-app = typer.Typer(help="Look at, pause, stop and export runs.", no_args_is_help=True)
+EVALUATE_SECONDS = 600.0
+"""How long a validation may take."""
+
+app = typer.Typer(help="Look at, pause, stop, resume and export runs.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = None) -> None:
+def list_(
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Show each run beneath the one it was made from.")
+    ] = False,
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
     """List all runs, the newest last."""
     cluster = asked_cluster()
     if cluster is not None:
@@ -31,7 +47,7 @@ def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = 
     if not views and not as_json:
         tell("No runs yet. Start one with: rheostat run SPEC")
         return
-    print_runs(views, as_json=as_json)
+    print_runs(views, as_json=as_json, as_tree=tree)
 
 
 @app.command("show")
@@ -47,6 +63,9 @@ def show_(
     OUT.print(result_table(view))
     created = datetime.fromtimestamp(view.created_at).strftime("%Y-%m-%d %H:%M:%S")
     tell(f"created {created} by {view.principal or 'unknown'}")
+    for event in view.events:
+        when = datetime.fromtimestamp(event.time).strftime("%Y-%m-%d %H:%M:%S")
+        tell(f"{when} {event.kind}: {event.message}")
     if view.failure is not None:
         print_failure(view)
 
@@ -78,15 +97,46 @@ def pause(run: RunName, address: Address = None, state_dir: StateDir = None) -> 
 
 @app.command()
 def resume(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
-    """Let a paused run go on."""
-    with connect(address, state_dir) as client:
+    """Let a run go on that is paused; or, from its newest checkpoint, that was stopped or failed.
+
+    Without a daemon it is trained by this command, as by `run`.
+    """
+    with connection.find_daemon(address, state_dir) as daemon, connection.dial(daemon) as client:
+        if daemon.is_embedded:
+            end_in_order()
         view = client.resume_run(run)
+        if daemon.is_embedded:
+            target = target_of(address, state_dir)
+            say_how_to_steer(view, daemon, target)
+            view = follow(client, view, daemon)
+            print_end(view, target)
+            if view.phase is Phase.FAILED:
+                print_failure(view)
+                raise typer.Exit(EXIT_FAILED)
+            return
     tell(f"{view.name} is {view.phase}.")
 
 
 @app.command()
+def evaluate(
+    run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
+) -> None:
+    """Look at the validation set at the next step; the training does not notice."""
+    with connect(address, state_dir) as client:
+        found = client.evaluate_run(run, timeout=EVALUATE_SECONDS)
+    if as_json:
+        print_json(msgspec.to_builtins(found))
+        return
+    accuracy = found.validation_accuracy
+    tell(
+        f"after {found.step} steps: validation loss {number(found.validation_loss)}"
+        + ("" if accuracy is None else f", accuracy {percent(accuracy)}")
+    )
+
+
+@app.command()
 def stop(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
-    """End a run at its next step, validated and saved."""
+    """End a run at its next step, validated and saved, so that it can be resumed."""
     with connect(address, state_dir) as client:
         view = client.stop_run(run)
     tell(f"{view.name} is {view.phase}.")
@@ -94,7 +144,7 @@ def stop(run: RunName, address: Address = None, state_dir: StateDir = None) -> N
 
 @app.command()
 def delete(run: RunName, address: Address = None, state_dir: StateDir = None) -> None:
-    """Delete a run that has ended."""
+    """Delete a run that has ended, with its history, its checkpoints and its weights."""
     with connect(address, state_dir) as client:
         client.delete_run(run)
     tell(f"{run} is deleted.")

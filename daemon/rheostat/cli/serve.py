@@ -122,12 +122,20 @@ def serve(
             help="Runs that train at once; the others wait.",
         ),
     ] = 1,
+    max_restarts: Annotated[
+        int,
+        typer.Option(
+            envvar="RHEOSTAT_MAX_RESTARTS",
+            min=0,
+            help="Trainers in a row that may die without getting any farther; then the run fails.",
+        ),
+    ] = 3,
     drain_seconds: Annotated[
         float,
         typer.Option(
             envvar="RHEOSTAT_DRAIN_SECONDS",
             min=0.0,
-            help="Time that trainers get to end in order on SIGTERM.",
+            help="Time that trainers get to put their runs by on SIGTERM.",
         ),
     ] = DEFAULT_DRAIN_SECONDS,
     log_format: Annotated[
@@ -161,6 +169,7 @@ def serve(
             kube_namespace=kube_namespace,
             daemon_name=daemon_name,
             max_concurrent_runs=max_concurrent_runs,
+            max_restarts=max_restarts,
             drain_seconds=drain_seconds,
             log_format=log_format,
             log_level=log_level,

@@ -42,6 +42,7 @@ def run_row(view: RunView) -> dict[str, Any]:
         "validation_accuracy": newest(view, "validation_accuracy"),
         "learning_rate": learning_rates(view.snapshot),
         "revision": view.revision,
+        "origin": msgspec.to_builtins(view.origin),
     }
 
 
@@ -61,6 +62,10 @@ def run_details(view: RunView) -> dict[str, Any]:
         "finished_at": view.finished_at,
         "weights": view.result.weights if view.result else None,
         "failure": msgspec.to_builtins(view.failure),
+        "priority": view.priority,
+        "attempt": view.attempt,
+        "restarts": view.restarts,
+        "events": msgspec.to_builtins(view.events),
         "groups": [param_group(group) for group in view.groups],
         "spec": json.loads(view.spec),
     }

@@ -14,7 +14,15 @@ from rheostat.client.calls import Call
 from rheostat.client.connections import AsyncPolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_async_channel, open_channel
 from rheostat.client.policies import Terms, Told
-from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
+from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.records import (
+    ChangeResult,
+    Evaluation,
+    Explanation,
+    RunView,
+    StepRows,
+    WatchEvent,
+)
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
 from rheostat_policies import Policy
@@ -64,9 +72,9 @@ class AsyncClient:
             self._policy_channel.close()
         await self._channel.close()
 
-    async def create_run(self, spec: str, *, request_id: str = "") -> RunView:
+    async def create_run(self, spec: str, *, request_id: str = "", priority: int = 0) -> RunView:
         """Queue a run; see `Client.create_run`."""
-        return await self._ask(calls.create_run(spec, request_id))
+        return await self._ask(calls.create_run(spec, request_id, priority))
 
     async def get_run(self, run: str) -> RunView:
         """Return a run."""
@@ -97,6 +105,30 @@ class AsyncClient:
     async def delete_run(self, run: str) -> None:
         """Delete a run; see `Client.delete_run`."""
         await self._ask(calls.delete_run(run))
+
+    async def evaluate_run(self, run: str, *, timeout: float | None = None) -> Evaluation:
+        """Look at the validation set; see `Client.evaluate_run`."""
+        return await self._ask(calls.evaluate_run(run), timeout)
+
+    async def save_checkpoint(
+        self, run: str, *, pin: bool = False, timeout: float | None = None
+    ) -> CheckpointInfo:
+        """Take a checkpoint; see `Client.save_checkpoint`."""
+        return await self._ask(calls.save_checkpoint(run, pin), timeout)
+
+    async def fork_run(
+        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Make a run that goes on from a checkpoint; see `Client.fork_run`."""
+        return await self._ask(calls.fork_run(run, spec, step, request_id))
+
+    async def replay_run(self, run: str, *, request_id: str = "") -> RunView:
+        """Make a run that does the same as another one has done; see `Client.replay_run`."""
+        return await self._ask(calls.replay_run(run, request_id))
+
+    async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
+        """Return the checkpoints of a run, oldest first."""
+        return await self._ask(calls.list_checkpoints(run))
 
     def watch_run(self, run: str, after_revision: int | None = None) -> AsyncIterator[WatchEvent]:
         """Yield what happens to a run; see `Client.watch_run`."""

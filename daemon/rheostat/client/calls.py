@@ -16,8 +16,10 @@ from rheostat.api.edits import request_of
 from rheostat.api.filling import filled
 from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.records import (
     ChangeResult,
+    Evaluation,
     Explanation,
     RunView,
     Snapshot,
@@ -26,8 +28,8 @@ from rheostat.runs.records import (
 )
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, Decision, DecisionRecord, PolicyStatus
+from rheostat.v1 import checkpoints_pb2, policies_pb2, runs_pb2
 from rheostat.v1 import learning_rates_pb2 as pb
-from rheostat.v1 import policies_pb2, runs_pb2
 
 T = TypeVar("T")
 
@@ -60,8 +62,11 @@ _RETRIES = {
                         "ResumeRun",
                         "WatchRun",
                         "ExportRun",
+                        "EvaluateRun",
+                        "ReplayRun",
                     )
                 ),
+                {"service": "rheostat.v1.Checkpoints"},
             ],
             "retryPolicy": {
                 "maxAttempts": 3,
@@ -117,7 +122,7 @@ def metadata(principal: str) -> tuple[tuple[str, str], ...]:
     return ((PRINCIPAL_KEY, quote(principal, safe=printable_ascii, errors="replace")),)
 
 
-def create_run(spec: str, request_id: str) -> Call[RunView]:
+def create_run(spec: str, request_id: str, priority: int) -> Call[RunView]:
     """Return the call that queues a run."""
     return _about_run(
         "CreateRun",
@@ -125,6 +130,7 @@ def create_run(spec: str, request_id: str) -> Call[RunView]:
         runs_pb2.CreateRunResponse,
         spec=spec,
         request_id=request_id or str(uuid.uuid4()),
+        priority=priority,
     )
 
 
@@ -152,6 +158,63 @@ def delete_run(run: str) -> Call[None]:
     """Return the call that deletes a run."""
     request = filled(runs_pb2.DeleteRunRequest, run=run)
     return Call(_runs("DeleteRun"), request, runs_pb2.DeleteRunResponse, lambda response: None)
+
+
+def replay_run(run: str, request_id: str) -> Call[RunView]:
+    """Return the call that does a run again."""
+    return _about_run(
+        "ReplayRun",
+        runs_pb2.ReplayRunRequest,
+        runs_pb2.ReplayRunResponse,
+        run=run,
+        request_id=request_id or str(uuid.uuid4()),
+    )
+
+
+def evaluate_run(run: str) -> Call[Evaluation]:
+    """Return the call that looks at a run's validation set."""
+    return Call(
+        _runs("EvaluateRun"),
+        filled(runs_pb2.EvaluateRunRequest, run=run),
+        runs_pb2.EvaluateRunResponse,
+        lambda response: to_record(response, Evaluation),
+    )
+
+
+def save_checkpoint(run: str, pin: bool) -> Call[CheckpointInfo]:
+    """Return the call that takes a checkpoint of a run."""
+    return Call(
+        "/rheostat.v1.Checkpoints/SaveCheckpoint",
+        filled(checkpoints_pb2.SaveCheckpointRequest, run=run, pin=pin),
+        checkpoints_pb2.SaveCheckpointResponse,
+        lambda response: to_record(response.checkpoint, CheckpointInfo),
+    )
+
+
+def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[RunView]:
+    """Return the call that forks a run."""
+    return Call(
+        "/rheostat.v1.Checkpoints/ForkRun",
+        filled(
+            checkpoints_pb2.ForkRunRequest,
+            run=run,
+            spec=spec,
+            step=step,
+            request_id=request_id or str(uuid.uuid4()),
+        ),
+        checkpoints_pb2.ForkRunResponse,
+        lambda response: to_record(response.run, RunView),
+    )
+
+
+def list_checkpoints(run: str) -> Call[list[CheckpointInfo]]:
+    """Return the call that lists a run's checkpoints."""
+    return Call(
+        "/rheostat.v1.Checkpoints/ListCheckpoints",
+        filled(checkpoints_pb2.ListCheckpointsRequest, run=run),
+        checkpoints_pb2.ListCheckpointsResponse,
+        lambda response: [to_record(one, CheckpointInfo) for one in response.checkpoints],
+    )
 
 
 def list_runs(page_token: str) -> Call[Page[RunView]]:

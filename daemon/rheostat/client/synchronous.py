@@ -13,7 +13,15 @@ from rheostat.client.calls import Call
 from rheostat.client.connections import PolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_channel
 from rheostat.client.policies import Terms, Told
-from rheostat.runs.records import ChangeResult, Explanation, RunView, StepRows, WatchEvent
+from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.records import (
+    ChangeResult,
+    Evaluation,
+    Explanation,
+    RunView,
+    StepRows,
+    WatchEvent,
+)
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
 from rheostat_policies import Policy
@@ -69,9 +77,12 @@ class Client:
         self._is_closed = True
         self._channel.close()
 
-    def create_run(self, spec: str, *, request_id: str = "") -> RunView:
-        """Queue a run from YAML or JSON text; the same `request_id` again returns the first."""
-        return self._ask(calls.create_run(spec, request_id))
+    def create_run(self, spec: str, *, request_id: str = "", priority: int = 0) -> RunView:
+        """Queue a run from YAML or JSON text; the same `request_id` again returns the first.
+
+        Of runs that wait, the one with the highest `priority` starts first.
+        """
+        return self._ask(calls.create_run(spec, request_id, priority))
 
     def get_run(self, run: str) -> RunView:
         """Return a run."""
@@ -92,7 +103,11 @@ class Client:
         return self._ask(calls.pause_run(run))
 
     def resume_run(self, run: str) -> RunView:
-        """Let a paused run go on; return once it does."""
+        """Let a paused run go on, and return once it does.
+
+        One that was stopped, has failed or was put by goes back to the queue, and from there on
+        with its newest good checkpoint.
+        """
         return self._ask(calls.resume_run(run))
 
     def stop_run(self, run: str) -> RunView:
@@ -100,8 +115,46 @@ class Client:
         return self._ask(calls.stop_run(run))
 
     def delete_run(self, run: str) -> None:
-        """Delete a run that has ended, with its history and its files."""
+        """Delete a run that has ended, with its history, its checkpoints and its other files."""
         self._ask(calls.delete_run(run))
+
+    def evaluate_run(self, run: str, *, timeout: float | None = None) -> Evaluation:
+        """Look at the validation set at the run's next step; the training does not notice."""
+        return self._ask(calls.evaluate_run(run), timeout)
+
+    def save_checkpoint(
+        self, run: str, *, pin: bool = False, timeout: float | None = None
+    ) -> CheckpointInfo:
+        """Take a checkpoint at the run's next step; return when it is on the disk.
+
+        Args:
+            run: its name.
+            pin: whether to keep it until somebody removes it.
+            timeout: seconds to wait; None is the client's own.
+        """
+        return self._ask(calls.save_checkpoint(run, pin), timeout)
+
+    def fork_run(
+        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Make a run that goes on from a checkpoint of another one, and queue it.
+
+        Args:
+            run: the other one.
+            spec: of the new one, YAML or JSON text; its name is the wished one.
+            step: take the newest good checkpoint of at most so many finished steps; None is the
+                newest.
+            request_id: idempotency key; made up where it is empty.
+        """
+        return self._ask(calls.fork_run(run, spec, step, request_id))
+
+    def replay_run(self, run: str, *, request_id: str = "") -> RunView:
+        """Make a run that does the same as another one has done, and queue it."""
+        return self._ask(calls.replay_run(run, request_id))
+
+    def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
+        """Return the checkpoints of a run, oldest first."""
+        return self._ask(calls.list_checkpoints(run))
 
     def watch_run(self, run: str, after_revision: int | None = None) -> Iterator[WatchEvent]:
         """Yield what happens to a run until it ends; decisions after a revision, None from now."""

@@ -41,18 +41,23 @@ def chain(run: str, previous_hash: str, decision: Decision) -> DecisionRecord:
         ValueError: It holds a number that JSON cannot, NaN or infinity.
     """
     try:
-        as_read_back = _read_back(msgspec.json.encode(decision))
+        recorded = as_read_back(decision)
     except msgspec.ValidationError:
-        as_read_back = None
-    if as_read_back != decision:
+        recorded = None
+    if recorded != decision:
         raise ValueError(
             f"run {run}: decision {decision.revision} holds a number that is not finite "
             "and cannot be recorded"
         )
-    digest = hashlib.sha256(previous_hash.encode() + _canonical_json(run, as_read_back))
+    digest = hashlib.sha256(previous_hash.encode() + _canonical_json(run, recorded))
     return DecisionRecord(
-        run=run, decision=as_read_back, previous_hash=previous_hash, hash=digest.hexdigest()
+        run=run, decision=recorded, previous_hash=previous_hash, hash=digest.hexdigest()
     )
+
+
+def as_read_back(decision: Decision) -> Decision:
+    """Return a decision as a reader of the store will see it."""
+    return _read_back(msgspec.json.encode(decision))
 
 
 def verify(records: Iterable[DecisionRecord]) -> None:

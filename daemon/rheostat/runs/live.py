@@ -5,15 +5,24 @@ import secrets
 from asyncio import Event, Future
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
+from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.errands import Command, Errand, Errands
 from rheostat.runs.histogram import Histogram
-from rheostat.runs.messages import ChangeCommand, Message
+from rheostat.runs.messages import (
+    Hello,
+    Message,
+    PauseCommand,
+    PolicyVanished,
+    ResumeCommand,
+    StopCommand,
+)
 from rheostat.runs.records import Failure, Phase, RunView, Snapshot, StepRows
-from rheostat.steering.inbox import MAX_PENDING_CHANGES
+from rheostat.runs.restarting import TrackRecord
 from rheostat.steering.records import Change, Decision, Verb
 from rheostat_policies import Observation
 
@@ -21,17 +30,8 @@ if TYPE_CHECKING:
     from rheostat.runs.sessions import PolicySession
 
 REMEMBERED_REQUESTS = 10_000
-
-
-class PendingChange:
-    """A change on its way to the trainer and back."""
-
-    def __init__(self, command_id: int, change: Change) -> None:
-        self.command_id = command_id
-        self.change = change
-        self.answer: Future[Decision] = asyncio.get_running_loop().create_future()
-        # Whoever did not wait never asks for the error; asyncio must not complain of that.
-        self.answer.add_done_callback(lambda answer: answer.cancelled() or answer.exception())
+CHECKPOINT_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
+"""Upper bounds of the durations of checkpoints, in seconds."""
 
 
 class LiveRun:
@@ -41,33 +41,66 @@ class LiveRun:
     lock. Everything happens on the daemon's event loop.
     """
 
-    def __init__(self, view: RunView) -> None:
+    def __init__(self, view: RunView, token: str = "", record: TrackRecord | None = None) -> None:
         self.view = view
-        self.token = secrets.token_urlsafe(32)
-        """What the trainer proves itself with."""
+        self.token = token or secrets.token_urlsafe(32)
+        """What its trainers prove themselves with."""
+        self.record = record or TrackRecord()
+        """How its trainers have fared."""
         self.news = Event()
         """Set at the next change, then replaced by a fresh one."""
         self.durations = Histogram()
         self.changes: dict[str, int] = {}
         """Number of decisions by source."""
+        self.checkpoint: CheckpointInfo | None = None
+        """The newest that is known of."""
+        self.checkpoints: dict[str, int] = {}
+        """Number of attempts to take one, by outcome."""
+        self.checkpoint_durations = Histogram(CHECKPOINT_BUCKETS)
         self.unsaved_rows: list[StepRows] = []
+        self.next_row = 0
+        """The first step whose row is not durable."""
         self.decided: OrderedDict[str, Decision] = OrderedDict()
         """The newest decisions by request_id, so that a new request needs no look at the disk."""
-        self.is_ended_by_trainer = False
-        """Whether the trainer said how the run ended."""
         self.forgets_requests = view.revision > 0
         """Whether there are older ones than in `decided`, which only the store knows."""
         self.policy_durations: dict[str, Histogram] = {}
         """Seconds that answers took, by policy."""
         self.sessions: dict[str, PolicySession] = {}
         """Remote policies that are connected, by name."""
-        self.broken: Failure | None = None
-        """Why the daemon itself ended the run; None where it did not."""
+        self.errands = Errands()
+        """What its trainer has been asked and has not answered."""
+        self.is_put_by = False
+        """Whether this daemon has nothing more to do with it, though it has not ended."""
+        self.is_suspending = False
+        """Whether its trainer is to end so that the next daemon can go on with the run."""
+        self.heard_at = 0.0
+        """When its trainer last said something, in seconds of the event loop's clock."""
+        self.first_step = 0
+        """Where its present trainer began."""
+        self.has_stepped = False
+        """Whether that one has finished a step of its own."""
+        self.failure: Failure | None = None
+        """What its present trainer said it died of."""
         self._send: Callable[[Message], None] | None = None
         self._outbox: list[Message] = []
-        self._pending: dict[int, PendingChange] = {}
+        self._has_told_state = False
         self._phase_waiters: list[tuple[frozenset[Phase], Future[RunView]]] = []
-        self._next_command = 1
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether its trainer is there to be told something."""
+        return self._send is not None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing more will happen to the run in this daemon's life."""
+        return self.is_put_by or self.view.phase.is_final
+
+    @property
+    def step(self) -> int:
+        """Number of finished steps, as far as anybody here knows."""
+        return self.view.snapshot.step if self.view.snapshot else 0
 
     def update(self, **fields: Any) -> RunView:
         """Replace fields of the view and wake everyone who waits for news.
@@ -78,7 +111,7 @@ class LiveRun:
             fields["phase"] = Phase.STOPPING
         self.view = msgspec.structs.replace(self.view, **fields)
         for wanted, waiter in self._phase_waiters:
-            if not waiter.done() and (self.view.phase in wanted or self.view.phase.is_final):
+            if not waiter.done() and (self.view.phase in wanted or self.is_over):
                 waiter.set_result(self.view)
         self._phase_waiters = [one for one in self._phase_waiters if not one[1].done()]
         self.news.set()
@@ -87,22 +120,71 @@ class LiveRun:
 
     def see(self, snapshot: Snapshot) -> None:
         """Take the newest snapshot."""
+        self.has_stepped = self.has_stepped or snapshot.step > self.first_step
+        if not self._has_told_state:
+            self._has_told_state = True
+            # A policy that came through the daemon before this one is gone with it.
+            for policy in snapshot.policies:
+                if policy.connected and policy.name not in self.sessions:
+                    self.tell(PolicyVanished(policy=policy.name))
         self.update(snapshot=snapshot)
+
+    def begin(self, first_step: int) -> None:
+        """Note that another trainer is at work.
+
+        Args:
+            first_step: where it begins.
+        """
+        self.first_step = first_step
+        self.has_stepped = False
+        self.failure = None
+
+    def suspend(self) -> None:
+        """Ask the trainer to end so that another daemon can go on with the run."""
+        self.is_suspending = True
+        self.order(StopCommand())
+        self.update()
+
+    def let_go(self) -> None:
+        """Let everybody go who waits for the run: it goes on in the next daemon's life."""
+        self.is_put_by = True
+        self.update()
+        self.end_pending()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait, but no longer than until the run is to be stopped or put by."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        while not self.is_suspending and self.view.phase is not Phase.STOPPING:
+            left = until - loop.time()
+            if left <= 0:
+                return
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self.news.wait(), left)
+
+    def count_checkpoint(self, outcome: str) -> None:
+        """Count an attempt to take a checkpoint, or to use one."""
+        self.checkpoints[outcome] = self.checkpoints.get(outcome, 0) + 1
 
     async def reach(self, *phases: Phase) -> RunView:
         """Wait until the run is in one of some phases, or over."""
-        if self.view.phase in phases or self.view.phase.is_final:
+        if self.view.phase in phases or self.is_over:
             return self.view
         waiter: Future[RunView] = asyncio.get_running_loop().create_future()
         self._phase_waiters.append((frozenset(phases), waiter))
         return await waiter
 
-    def connect(self, send: Callable[[Message], None]) -> None:
-        """Take the trainer's connection and send what has waited for it."""
+    def connect(self, send: Callable[[Message], None], hello: Hello) -> None:
+        """Take the trainer's connection, and tell it everything that it may not know."""
         self._send = send
-        for message in self._outbox:
+        self._has_told_state = False
+        outbox, self._outbox = self._outbox, []
+        for message in (*outbox, *self.errands.unanswered()):
             send(message)
-        self._outbox.clear()
+        if self.view.phase is Phase.STOPPING or self.is_suspending:
+            send(StopCommand())
+        elif hello.is_paused != self.view.is_paused:
+            send(PauseCommand() if self.view.is_paused else ResumeCommand())
 
     def disconnect(self) -> None:
         """Forget the trainer's connection."""
@@ -115,23 +197,27 @@ class LiveRun:
         else:
             self._send(message)
 
-    def ask(self, change: Change) -> PendingChange:
+    def order(self, message: Message) -> None:
+        """Send what `connect` would work out by itself for a trainer that is not there."""
+        if self._send is not None:
+            self._send(message)
+
+    def ask(self, change: Change) -> Errand:
         """Send a change to the trainer, or join the same request that is on its way."""
-        for pending in self._pending.values():
-            asked = (pending.change.request_id, pending.change.dry_run)
-            if asked == (change.request_id, change.dry_run):
-                if not is_same_request(pending.change, change):
-                    raise request_id_is_used(change.request_id)
-                return pending
-        if len(self._pending) >= MAX_PENDING_CHANGES:
-            raise ResourceExhausted(
-                f"{MAX_PENDING_CHANGES} changes of run {self.view.name} wait for their step already"
-            )
-        pending = PendingChange(self._next_command, change)
-        self._next_command += 1
-        self._pending[pending.command_id] = pending
-        self.tell(ChangeCommand(command_id=pending.command_id, change=change))
-        return pending
+        errand, is_new = self.errands.ask_for(change)
+        if is_new:
+            self.order(errand.command)
+        return errand
+
+    def command(self, make: Callable[[int], Command]) -> Errand:
+        """Send another command to the trainer.
+
+        Args:
+            make: makes it, given its number.
+        """
+        errand = self.errands.ask(make)
+        self.order(errand.command)
+        return errand
 
     def hear(self, policy: str, observation: Observation) -> None:
         """Pass an observation on to the remote policy that it is for, if it is still there."""
@@ -145,6 +231,7 @@ class LiveRun:
 
     def note(self, decision: Decision) -> None:
         """Take a decision that has been written down."""
+        self.errands.note(decision)
         if decision.verb == Verb.DETACH and decision.policy is not None:
             self.hang_up(decision.policy.policy)
         self.changes[decision.source] = self.changes.get(decision.source, 0) + 1
@@ -154,45 +241,19 @@ class LiveRun:
                 self.decided.popitem(last=False)
                 self.forgets_requests = True
 
-    def answer(self, command_id: int, result: Decision | RheostatError) -> None:
-        """Give a change's answer to whoever waits for it."""
-        pending = self._pending.pop(command_id, None)
-        if pending is None or pending.answer.done():
-            return
-        if isinstance(result, Decision):
-            pending.answer.set_result(result)
-        else:
-            pending.answer.set_exception(result)
-
     def hang_up(self, policy: str) -> None:
         """End the session of a remote policy, if there is one."""
         if policy in self.sessions:
             self.sessions[policy].close()
 
     def end_pending(self) -> None:
-        """Refuse what the run did not live to apply, and let its remote policies go."""
+        """Refuse what the run did not live to do, and let its remote policies go."""
         for policy in self.sessions:
             self.hang_up(policy)
-        step = self.view.snapshot.step if self.view.snapshot else 0
-        name, phase = self.view.name, self.view.phase
-        for command_id in list(self._pending):
-            text = f"run {name} {phase} after {step} steps, before the change could be applied"
-            self.answer(command_id, FailedPrecondition(text))
-
-
-def is_same_request(first: Change, second: Change) -> bool:
-    """Whether two changes with one request_id ask for the same thing."""
-    wish = (
-        "verb",
-        "value",
-        "edit",
-        "policy",
-        "steps",
-        "groups",
-        "at_step",
-        "expires_after_steps",
-    )
-    return all(getattr(first, field) == getattr(second, field) for field in wish)
+        name, phase, step = self.view.name, str(self.view.phase), self.step
+        if self.is_put_by:
+            phase = "is put by"
+        self.errands.refuse(f"run {name} {phase} after {step} steps, before that could be done")
 
 
 def is_answered_by(change: Change, decision: Decision, groups: Sequence[str]) -> bool:
@@ -201,11 +262,3 @@ def is_answered_by(change: Change, decision: Decision, groups: Sequence[str]) ->
     became = (decision.verb, decision.value, decision.edit, decision.policy)
     asked = (change.verb.value, change.value, change.edit, change.policy)
     return became == asked and {group.name for group in decision.groups} == wanted
-
-
-def request_id_is_used(request_id: str) -> FailedPrecondition:
-    """Return the error for a request_id that came with another wish before."""
-    return FailedPrecondition(
-        f"request_id {request_id!r} was used for a different change of this run; "
-        "a new wish needs a new request_id"
-    )

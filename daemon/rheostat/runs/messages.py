@@ -6,6 +6,7 @@ another except where it carries a `command_id`. Times are seconds, steps count f
 
 import msgspec
 
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.records import (
     Failure,
     FieldViolation,
@@ -14,7 +15,7 @@ from rheostat.runs.records import (
     Snapshot,
     StepRows,
 )
-from rheostat.steering.records import Change, Decision
+from rheostat.steering.records import Change, Decision, Offence
 from rheostat_policies import Observation
 
 
@@ -61,16 +62,61 @@ class StopCommand(Message, frozen=True):
     """End the run at the next boundary, validated and saved as if that were its last step."""
 
 
+class Welcome(Message, frozen=True):
+    """The answer to a Hello: what of the run is on the disk, so that the rest can be sent again."""
+
+    revision: int
+    """That of the newest durable decision."""
+    next_row: int
+    """The first step whose row is not durable."""
+
+
+class Acknowledged(Message, frozen=True):
+    """More has become durable; the trainer may forget it."""
+
+    revision: int
+    next_row: int
+
+
+class Released(Message, frozen=True):
+    """The trainer's last words are durable; it may exit."""
+
+
+class SaveCommand(Message, frozen=True):
+    """Take a checkpoint at the boundary where this arrives, then send `Saved` or `SaveFailed`."""
+
+    command_id: int
+    pin: bool = False
+    """Whether to keep it until somebody removes it."""
+
+
+class EvaluateCommand(Message, frozen=True):
+    """Look at the validation set at the boundary where this arrives, then send `Evaluated`.
+
+    Nothing of the training depends on it: policies do not see what it finds.
+    """
+
+    command_id: int
+
+
 # --- trainer to daemon -------------------------------------------------------------------------
 
 
 class Hello(Message, frozen=True):
-    """First message of a connection: who I am."""
+    """First message of a connection: who I am. Nothing else is said before the Welcome."""
 
     run: str
     token: str
-    """The secret the daemon gave this trainer at its start."""
+    """The secret that the run's trainers prove themselves with."""
     pid: int
+    revision: int = 0
+    """That of the newest decision made."""
+    step: int = 0
+    """Number of finished steps when the state was last told."""
+    is_paused: bool = False
+    """Whether the loop stands still."""
+    lost_rows: int = 0
+    """Rows dropped so far because nobody took them for too long."""
 
 
 class Ready(Message, frozen=True):
@@ -81,6 +127,8 @@ class Ready(Message, frozen=True):
     device: str
     warnings: tuple[str, ...] = ()
     """Sentences for the person who wrote the spec."""
+    step: int = 0
+    """Number of steps that a checkpoint has brought along."""
 
 
 class Telemetry(Message, frozen=True):
@@ -96,6 +144,56 @@ class Decided(Message, frozen=True):
     """Decisions made at one boundary, in order; sent before the step that uses them runs."""
 
     decisions: tuple[Decision, ...]
+
+
+class Offended(Message, frozen=True):
+    """Answers that were dropped by the clock; sent before the step they were meant for runs."""
+
+    offences: tuple[Offence, ...]
+
+
+class Kept(Message, frozen=True):
+    """A change has passed the door and waits for its `at_step`; its answer is still to come."""
+
+    command_id: int
+
+
+class Saved(Message, frozen=True):
+    """A checkpoint is on the disk, whole."""
+
+    info: CheckpointInfo
+    seconds: float
+    """From the boundary at which it was taken until it was on the disk."""
+    stalled: float
+    """Seconds of these in which the loop stood still."""
+    command_id: int | None = None
+    """Of the command that asked for it; None for one that was due."""
+
+
+class SaveFailed(Message, frozen=True):
+    """A checkpoint could not be written; the older ones are as they were, and the run goes on."""
+
+    message: str
+    step: int
+    command_id: int | None = None
+    """As in `Saved`."""
+
+
+class Evaluated(Message, frozen=True):
+    """The answer to an `EvaluateCommand`."""
+
+    command_id: int
+    step: int
+    """Number of finished steps."""
+    validation_loss: float
+    validation_accuracy: float | None = None
+    """None where targets are not classes."""
+
+
+class Warned(Message, frozen=True):
+    """Something that whoever looks after the run should know; it goes on."""
+
+    text: str
 
 
 class Observed(Message, frozen=True):
@@ -149,14 +247,41 @@ class Failed(Message, frozen=True):
     failure: Failure
 
 
+class Unacknowledged(msgspec.Struct, frozen=True, kw_only=True):
+    """What a trainer has told and the daemon may not have written down yet.
+
+    A checkpoint holds it, since it holds the steps and decisions that are told here.
+    """
+
+    decisions: tuple[Decision, ...] = ()
+    offences: tuple[Offence, ...] = ()
+    rows: tuple[StepRows, ...] = ()
+
+
 ToTrainer = (
-    ChangeCommand | PolicyAnswer | PolicyVanished | PauseCommand | ResumeCommand | StopCommand
+    ChangeCommand
+    | PolicyAnswer
+    | PolicyVanished
+    | PauseCommand
+    | ResumeCommand
+    | StopCommand
+    | Welcome
+    | Acknowledged
+    | Released
+    | SaveCommand
+    | EvaluateCommand
 )
 ToDaemon = (
     Hello
     | Ready
     | Telemetry
     | Decided
+    | Offended
+    | Kept
+    | Saved
+    | SaveFailed
+    | Evaluated
+    | Warned
     | Observed
     | Applied
     | Refused

@@ -99,10 +99,48 @@ class Failure(msgspec.Struct, frozen=True, kw_only=True):
 
     message: str
     """One line for a person."""
+    kind: str = ""
+    """Class of the exception that ended the trainer; empty where it could not say."""
     traceback: str = ""
     """The trainer's traceback, or the end of its output when it died without one."""
     violations: tuple[FieldViolation, ...] = ()
     """What is wrong with the spec, when that is why."""
+
+
+class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
+    """Something that happened to a run besides its steps and decisions."""
+
+    time: float
+    """Seconds since the epoch."""
+    kind: str
+    """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`,
+    `halted` or `warned`."""
+    message: str
+    """One line for a person."""
+
+
+STEERING = "steering"
+"""Schedule, policies and overrides."""
+OPTIONS = "options"
+"""Those of the optimizer's groups, such as a weight decay."""
+GENERATORS = "generators"
+"""Of random numbers."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that another one was made from."""
+
+    run: str
+    """Its name."""
+    kind: str
+    """`fork`: it goes another way from a step on. `replay`: it does the same again."""
+    step: int = 0
+    """Number of finished steps that the two have in common; 0 where there was no checkpoint."""
+    until: int | None = None
+    """Number of finished steps at which a replay ends; None for a fork."""
+    anew: tuple[str, ...] = ()
+    """What a fork does not take over from the checkpoint but has from its own spec: `STEERING`,
+    `OPTIONS`, `GENERATORS`."""
 
 
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
@@ -131,6 +169,31 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """Where it trains, e.g. `cpu` or `cuda:0`; empty until the trainer says."""
     pid: int | None = None
     """Process id of its trainer while there is one."""
+    priority: int = 0
+    """Of runs that wait, the one with the highest starts first; 0 by default."""
+    queued_at: float = 0.0
+    """When it last entered the queue, seconds since the epoch; of equals, the oldest starts."""
+    is_paused: bool = False
+    """Whether somebody wants it to stand still, whatever its trainer does."""
+    attempt: int = 0
+    """How many trainers it has had."""
+    restarts: dict[str, int] = {}
+    """How many of them took the place of one that had died, by reason: `killed`, `exited`, `failed`
+    or `lost`, where the daemon that had started it was gone."""
+    events: tuple[RunEvent, ...] = ()
+    """What happened to it, the newest last; only the newest are kept."""
+    origin: Origin | None = None
+    """What it was made from; None where it began at nothing."""
+
+
+class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
+    """What the validation set said when somebody asked."""
+
+    step: int
+    """Number of finished steps."""
+    validation_loss: float
+    validation_accuracy: float | None = None
+    """None where targets are not classes."""
 
 
 class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 
 from rheostat.runs.records import StepRows
 
+_DOUBLE_BYTES = 8
+
 
 def merge(batches: Sequence[StepRows]) -> StepRows:
     """Join batches of the same run, in order, into one.
@@ -36,6 +38,48 @@ def follows(batch: StepRows, last: StepRows) -> bool:
         return True
     is_next = batch.first_step == last.first_step + last.count
     return is_next and batch.momentum.keys() == last.momentum.keys()
+
+
+def cut(batch: StepRows, start: int, end: int) -> StepRows:
+    """Return the part of a batch from one step to before another; both lie within it.
+
+    A validation stands after the step that came before it, and stays with that one.
+    """
+    first = max(start, batch.first_step)
+    count = max(min(end, batch.first_step + batch.count) - first, 0)
+    since = (first - batch.first_step) * _DOUBLE_BYTES
+    until = since + count * _DOUBLE_BYTES
+    components = {step: text for step, text in batch.components.items() if first < step < end}
+    before = [step for step in batch.components if step <= first]
+    oldest = first + 1 if first > batch.first_step else 0
+    if before:
+        components = {first: batch.components[max(before)], **components}
+    return StepRows(
+        first_step=first,
+        count=count,
+        train_loss=batch.train_loss[since:until],
+        learning_rate=_slices(batch.learning_rate, since, until),
+        duration=batch.duration[since:until],
+        base=_slices(batch.base, since, until),
+        momentum=_slices(batch.momentum, since, until),
+        components=components,
+        gradient_norm=_within(batch.gradient_norm, first, end),
+        validation_loss=_within(batch.validation_loss, oldest, end + 1),
+        validation_accuracy=_within(batch.validation_accuracy, oldest, end + 1),
+    )
+
+
+def end_of(batch: StepRows) -> int:
+    """Return the first step after a batch."""
+    return batch.first_step + batch.count
+
+
+def _slices(column: dict[str, bytes], since: int, until: int) -> dict[str, bytes]:
+    return {name: values[since:until] for name, values in column.items()}
+
+
+def _within(column: dict[int, float], first: int, end: int) -> dict[int, float]:
+    return {step: value for step, value in column.items() if first <= step < end}
 
 
 def _join(columns: Iterable[dict[str, bytes]]) -> dict[str, bytes]:

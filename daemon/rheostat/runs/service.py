@@ -1,46 +1,60 @@
 """What the rest of the daemon asks of runs: the one face of this room."""
 
 import asyncio
-import shutil
-import uuid
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from typing import ParamSpec, TypeVar
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, InvalidRequest, NotFound, Violation
-from rheostat.runs.explaining import components_at
+from rheostat.errors import FailedPrecondition
+from rheostat.runs.branching import Branches
+from rheostat.runs.changes import Changes
+from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints
 from rheostat.runs.histogram import Histogram
+from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
-from rheostat.runs.live import LiveRun, is_answered_by, request_id_is_used
-from rheostat.runs.messages import PauseCommand, PolicyVanished, ResumeCommand, StopCommand
+from rheostat.runs.live import LiveRun
+from rheostat.runs.messages import (
+    EvaluateCommand,
+    Evaluated,
+    PauseCommand,
+    ResumeCommand,
+    SaveCommand,
+    StopCommand,
+)
+from rheostat.runs.reading import Reader
 from rheostat.runs.records import (
     ChangeResult,
+    Evaluation,
     Explanation,
     Phase,
     RunView,
     StepRows,
     WatchEvent,
 )
+from rheostat.runs.restarting import RestartPolicy, TrackRecord
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.validation import load
-from rheostat.steering.inbox import stale
-from rheostat.steering.records import Change, Decision, DecisionRecord
-from rheostat.steering.requests import check
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from rheostat.steering.records import Change, DecisionRecord
 
 _PAGE = 100
-_STEERABLE = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
+_TRAINING = (Phase.RUNNING, Phase.PAUSED)
+_LIVING = (Phase.STARTING, *_TRAINING)
 
 
 class RunService:
-    """Creates, steers, shows and forgets runs. Every coroutine runs on the daemon's event loop."""
+    """Creates, steers, shows and forgets runs. Every coroutine runs on the daemon's event loop.
+
+    Args:
+        store: what it remembers.
+        supervisor: of the trainers' processes.
+        max_concurrent_runs: how many may train at once.
+        clock: seconds since the epoch.
+        restarts: what becomes of runs whose trainer dies.
+        patience: seconds that a trainer may train on without any daemon; None is for ever.
+    """
 
     def __init__(
         self,
@@ -49,27 +63,35 @@ class RunService:
         *,
         max_concurrent_runs: int,
         clock: Callable[[], float],
+        restarts: RestartPolicy | None = None,
+        patience: float | None = None,
     ) -> None:
-        self._store = store
         self._supervisor = supervisor
-        self._clock = clock
-        # One thread: the store is not made for more, and writes keep their order.
-        self._store_thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store")
-        self._lifecycle = Lifecycle(supervisor, self._stored, store, max_concurrent_runs, clock)
+        self._keeper = Keeper(store, clock)
+        self._lifecycle = Lifecycle(
+            supervisor,
+            self._keeper,
+            max_concurrent_runs=max_concurrent_runs,
+            restarts=restarts or RestartPolicy(),
+            patience=patience,
+        )
+        self._reader = Reader(self._lifecycle, self._keeper)
+        self._changes = Changes(self._reader, self._keeper)
+        self._branches = Branches(self._reader, self._keeper, self._lifecycle, supervisor)
 
     async def start(self, *, continue_queue: bool = True) -> None:
-        """Begin to accept trainers, and settle what an earlier daemon left behind.
+        """Begin to accept trainers, and go on with what an earlier daemon left behind.
 
         Args:
-            continue_queue: whether to train what waits in the queue; else it goes on waiting.
+            continue_queue: whether to train what waits or has lost its trainer; else it goes on
+                waiting.
         """
         await self._lifecycle.start(continue_queue=continue_queue)
 
     async def drain(self, seconds: float) -> None:
-        """Stop every run at its next step boundary, wait for that, and close the store."""
+        """Put every run by at its next step boundary, wait for that, and close the store."""
         await self._lifecycle.drain(seconds)
-        await self._stored(self._store.close)
-        self._store_thread.shutdown()
+        await self._keeper.close()
 
     # --- what telemetry reads, without waiting -------------------------------------------------
 
@@ -92,29 +114,52 @@ class RunService:
         """Number of decisions, by run and by source."""
         return {name: run.changes for name, run in self._lifecycle.runs.items()}
 
+    @property
+    def checkpoints(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of attempts to take a checkpoint, by run and by outcome."""
+        return {name: run.checkpoints for name, run in self._lifecycle.runs.items()}
+
+    @property
+    def checkpoint_durations(self) -> Mapping[str, Histogram]:
+        """Seconds that checkpoints took, by run."""
+        return {name: run.checkpoint_durations for name, run in self._lifecycle.runs.items()}
+
+    @property
+    def newest_checkpoints(self) -> Mapping[str, CheckpointInfo]:
+        """The newest checkpoint, by run; a run without any is missing."""
+        runs = self._lifecycle.runs.items()
+        return {name: run.checkpoint for name, run in runs if run.checkpoint is not None}
+
     # --- runs ----------------------------------------------------------------------------------
 
-    async def create_run(self, spec: str, *, principal: str, request_id: str = "") -> RunView:
+    async def create_run(
+        self, spec: str, *, principal: str, request_id: str = "", priority: int = 0
+    ) -> RunView:
         """Put a run into the queue, where it starts as soon as there is room.
 
         Args:
             spec: YAML or JSON text.
             principal: who asks.
             request_id: idempotency key: the same again returns the first run.
+            priority: of runs that wait, the one with the highest starts first, and of equals the
+                oldest; one that has started is not interrupted.
 
         Raises:
             InvalidSpec: with every mistake that can be seen without torch and the data.
             FailedPrecondition: if the key came with another spec before.
         """
         parsed = load(spec)
+        now = self._keeper.clock()
         view = RunView(
             name=parsed.name,
             phase=Phase.QUEUED,
             spec=parsed.model_dump_json(),
             principal=principal,
-            created_at=self._clock(),
+            created_at=now,
+            queued_at=now,
+            priority=priority,
         )
-        created = await self._stored(self._store.create_run, view, request_id)
+        created = await self._keeper.stored(self._keeper.store.create_run, view, request_id)
         if created.spec != view.spec:
             raise FailedPrecondition(
                 f"request_id {request_id!r} was used to create run {created.name} from another "
@@ -130,19 +175,11 @@ class RunService:
         Raises:
             NotFound: if there is none of that name.
         """
-        live = self._lifecycle.runs.get(run)
-        if live is not None:
-            return live.view
-        view = await self._stored(self._store.get_run, run)
-        if view is None:
-            raise NotFound(f"no run is named {run!r}; `rheostat runs list` shows those there are")
-        return view
+        return await self._reader.get(run)
 
     async def list_runs(self) -> list[RunView]:
         """Return all runs, oldest first."""
-        runs = self._lifecycle.runs
-        stored = await self._stored(self._store.list_runs)
-        return [runs[view.name].view if view.name in runs else view for view in stored]
+        return await self._reader.list_all()
 
     async def pause_run(self, run: str, *, principal: str) -> RunView:
         """Let the run stand still before its next step; return once it does.
@@ -150,20 +187,29 @@ class RunService:
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it is not training.
         """
-        live = await self._living(run, Phase.RUNNING, Phase.PAUSED, to="be paused")
+        live = await self._reader.living(run, *_TRAINING, to="be paused")
+        await self._keeper.save(live, is_paused=True)
         if live.view.phase is Phase.RUNNING:
-            live.tell(PauseCommand())
+            live.order(PauseCommand())
         return await live.reach(Phase.PAUSED)
 
     async def resume_run(self, run: str, *, principal: str) -> RunView:
-        """Let a paused run go on; return once it does.
+        """Let a run go on; return once it does, or is in the queue.
+
+        One that is paused goes on at once. One that was stopped, has failed or was put by goes to
+        the end of the queue, and from there on with its newest good checkpoint; without any it
+        begins anew, and what was decided is decided again at the same steps.
 
         Raises:
-            NotFound, FailedPrecondition: if there is no such run, or it is not training.
+            NotFound, FailedPrecondition: if there is no such run, or it has succeeded.
         """
-        live = await self._living(run, Phase.RUNNING, Phase.PAUSED, to="be resumed")
+        view = await self._reader.get(run)
+        if view.phase in {Phase.STOPPED, Phase.FAILED, Phase.QUEUED}:
+            return await self._requeue(view)
+        live = await self._reader.living(run, *_LIVING, to="be resumed")
+        await self._keeper.save(live, is_paused=False)
         if live.view.phase is Phase.PAUSED:
-            live.tell(ResumeCommand())
+            live.order(ResumeCommand())
         return await live.reach(Phase.RUNNING)
 
     async def stop_run(self, run: str, *, principal: str) -> RunView:
@@ -172,16 +218,17 @@ class RunService:
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it has ended.
         """
-        live = await self._living(run, *(phase for phase in Phase if not phase.is_final), to="stop")
+        unfinished = [phase for phase in Phase if not phase.is_final]
+        live = await self._reader.living(run, *unfinished, to="stop")
         if live.view.phase is Phase.QUEUED:
             await self._lifecycle.forget_queued(live)
         elif live.view.phase is not Phase.STOPPING:
-            live.update(phase=Phase.STOPPING)
-            live.tell(StopCommand())
+            await self._keeper.save(live, phase=Phase.STOPPING)
+            live.order(StopCommand())
         return live.view
 
     async def delete_run(self, run: str, *, principal: str) -> None:
-        """Delete a run that has ended, with its history and its files.
+        """Delete a run that has ended, with its history, its checkpoints and its other files.
 
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it has not ended.
@@ -190,168 +237,94 @@ class RunService:
         if not view.phase.is_final:
             raise FailedPrecondition(f"run {run} is {view.phase}; stop it before you delete it")
         await self._lifecycle.trainer_gone(run)
-        await self._stored(self._store.delete_run, run)
+        await self._keeper.stored(self._keeper.store.delete_run, run)
         self._lifecycle.runs.pop(run, None)
-        folder = self._supervisor.folder_of(run)
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        await asyncio.to_thread(self._supervisor.delete_files, run)
 
-    async def watch_run(
+    async def replay_run(self, run: str, *, principal: str, request_id: str = "") -> RunView:
+        """Do again what a run has done, in a run of its own; see `Branches.replay`."""
+        return await self._branches.replay(run, principal=principal, request_id=request_id)
+
+    async def evaluate_run(self, run: str, *, principal: str) -> Evaluation:
+        """Look at the validation set at the next step boundary; the training does not notice.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it is not training.
+        """
+        live = await self._reader.living(run, *_TRAINING, to="be evaluated")
+        errand = live.command(lambda number: EvaluateCommand(command_id=number))
+        found: Evaluated = await asyncio.shield(errand.answer)
+        return Evaluation(
+            step=found.step,
+            validation_loss=found.validation_loss,
+            validation_accuracy=found.validation_accuracy,
+        )
+
+    def watch_run(
         self, run: str, *, after_revision: int | None = None
     ) -> AsyncIterator[WatchEvent]:
-        """Tell what happens to a run until it ends.
+        """Tell what happens to a run; see `Reader.watch`."""
+        return self._reader.watch(run, after_revision=after_revision)
 
-        A view comes first, and again at each change of phase, the final one last. Every decision
-        after a revision (None: from now on) is told once, in order: they are read back from the
-        store, so a slow reader costs no memory. Of snapshots a slow reader gets the newest.
-        """
-        view = await self.get_run(run)
-        live = self._lifecycle.runs.get(run)
-        revision = view.revision if after_revision is None else after_revision
-        yield WatchEvent(run=run, view=view)
-        told_phase, told_snapshot = view.phase, None
-        while True:
-            news = live.news if live else None
-            view = live.view if live else view
-            while revision < view.revision:
-                for record in await self.list_decisions(run, after_revision=revision, limit=_PAGE):
-                    yield WatchEvent(run=run, decision=record.decision)
-                    revision = record.decision.revision
-            if view.snapshot is not None and view.snapshot is not told_snapshot:
-                told_snapshot = view.snapshot
-                yield WatchEvent(run=run, snapshot=told_snapshot)
-            if view.phase is not told_phase:
-                told_phase = view.phase
-                yield WatchEvent(run=run, view=view)
-            if view.phase.is_final or news is None:
-                return
-            await news.wait()
-
-    async def export_run(self, run: str) -> AsyncIterator[StepRows]:
+    def export_run(self, run: str) -> AsyncIterator[StepRows]:
         """Return every finished step of a run, in order, in batches."""
+        return self._reader.export(run)
+
+    # --- checkpoints ---------------------------------------------------------------------------
+
+    async def save_checkpoint(
+        self, run: str, *, principal: str, pin: bool = False
+    ) -> CheckpointInfo:
+        """Take a checkpoint at the next step boundary; return when it is on the disk.
+
+        Args:
+            run: its name.
+            principal: who asks.
+            pin: whether to keep it until somebody removes it.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or it is not training.
+            StorageFailed: if the disk does not take it; the older ones are as they were.
+        """
+        live = await self._reader.living(run, *_TRAINING, to="be saved")
+        errand = live.command(lambda number: SaveCommand(command_id=number, pin=pin))
+        saved: CheckpointInfo = await asyncio.shield(errand.answer)
+        return saved
+
+    async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
+        """Return the checkpoints of a run, oldest first.
+
+        Raises:
+            NotFound: if there is no such run.
+        """
         await self.get_run(run)
-        live = self._lifecycle.runs.get(run)
-        if live is not None:
-            await self._lifecycle.save_rows(live)
-        last = -1
-        while batches := await self._stored(self._store.read_rows, run, last):
-            for batch in batches:
-                yield batch
-                last = batch.first_step + batch.count - 1
+        return await asyncio.to_thread(list_checkpoints, self._supervisor.checkpoints_of(run))
+
+    async def fork_run(
+        self, run: str, spec: str, *, principal: str, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Go on from a checkpoint of a run in another one; see `Branches.fork`."""
+        return await self._branches.fork(
+            run, spec, step=step, principal=principal, request_id=request_id
+        )
 
     # --- learning rates ------------------------------------------------------------------------
 
     async def change_learning_rate(
         self, run: str, change: Change, *, wait: bool = True
     ) -> ChangeResult:
-        """Change the LR of a run's groups at its next step boundary, or at the change's `at_step`.
+        """Change the LR of a run's groups, or what makes it; see `Changes.make`."""
+        return await self._changes.make(run, change, wait=wait)
 
-        With `wait` the answer comes when the change is applied and written down; a caller that
-        gives up leaves it on its way. The same `request_id` again gets the same answer.
-
-        Raises:
-            InvalidRequest: if it could never be satisfied.
-            NotFound, FailedPrecondition: if there is no such run, or it cannot be changed now.
-            RevisionConflict: if the run is not at `expected_revision`.
-            ResourceExhausted: if too many changes wait for their step.
-        """
-        view = await self.get_run(run)
-        names = [group.name for group in view.groups]
-        check(change, names or change.groups)
-        if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
-            expected = f"a step of the run, which has {view.steps} and counts them from 0"
-            raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
-        request_id = change.request_id or str(uuid.uuid4())
-        change = msgspec.structs.replace(change, request_id=request_id, requested_at=self._clock())
-        known = await self._decided(run, request_id)
-        if known is not None and not change.dry_run:
-            if not is_answered_by(change, known, names):
-                raise request_id_is_used(request_id)
-            return ChangeResult(decision=known, request_id=request_id)
-        live = await self._living(run, *_STEERABLE, to="have its LR changed")
-        if change.expected_revision is not None and change.expected_revision < live.view.revision:
-            # Revisions only grow, so this can be told without asking the trainer.
-            raise stale(live.view.revision, change.expected_revision)
-        pending = live.ask(change)
-        decision: Decision | None = None
-        if wait or change.dry_run:
-            decision = await asyncio.shield(pending.answer)
-        return ChangeResult(decision=decision, request_id=request_id, dry_run=change.dry_run)
-
-    @asynccontextmanager
-    async def connect_policy(self, run: str, change: Change) -> AsyncIterator[PolicySession]:
-        """Make whoever asks a policy of a run, for the life of the block.
-
-        Args:
-            run: its name.
-            change: the wish to `attach` it, with its remote terms.
-
-        Raises:
-            InvalidRequest, NotFound, FailedPrecondition: if it cannot be attached.
-        """
-        assert change.policy is not None
-        policy = change.policy.policy
-        live = await self._living(run, *_STEERABLE, to="be steered by a policy")
-        if policy in live.sessions:
-            raise FailedPrecondition(f"a policy {policy} is connected to run {run} already")
-        session = live.sessions[policy] = PolicySession(live, policy)
-        try:
-            await self.change_learning_rate(run, change)
-            yield session
-        finally:
-            del live.sessions[policy]
-            if not live.view.phase.is_final:
-                live.tell(PolicyVanished(policy=policy))
+    def connect_policy(
+        self, run: str, change: Change
+    ) -> AbstractAsyncContextManager[PolicySession]:
+        """Make whoever asks a policy of a run; see `Changes.connect_policy`."""
+        return self._changes.connect_policy(run, change)
 
     async def explain(self, run: str, step: int | None = None) -> Explanation:
-        """Say how the LRs of a run come about.
-
-        Args:
-            run: its name.
-            step: a finished one; None is the one that runs next.
-
-        Raises:
-            InvalidRequest: if the step is not one that the run has taken.
-            NotFound, FailedPrecondition: if there is no such run, or it has not taken a step.
-        """
-        if step is not None:
-            return await self._explain_step(run, step)
-        view = await self.get_run(run)
-        if view.snapshot is None:
-            raise FailedPrecondition(f"run {run} is {view.phase} and has no LR yet")
-        snapshot = view.snapshot
-        return Explanation(
-            run=run,
-            step=snapshot.step,
-            revision=snapshot.revision,
-            groups=snapshot.groups,
-            decisions=await self._decisions(run, snapshot.in_force),
-        )
-
-    async def _explain_step(self, run: str, step: int) -> Explanation:
-        await self.get_run(run)
-        live = self._lifecycle.runs.get(run)
-        if live is not None:
-            await self._lifecycle.save_rows(live)
-        found = await self._stored(self._store.read_rows, run, step - 1, 1) if step >= 0 else []
-        if not found or not found[0].first_step <= step:
-            expected = "a finished step of the run, counted from 0"
-            raise InvalidRequest([Violation("step", str(step), expected)])
-        components = components_at(found[0], step)
-        return Explanation(
-            run=run,
-            step=step,
-            revision=components.revision,
-            groups=components.groups,
-            decisions=await self._decisions(run, components.in_force),
-        )
-
-    async def _decisions(self, run: str, revisions: Sequence[int]) -> tuple[Decision, ...]:
-        """Return some decisions of a run."""
-        found: list[Decision] = []
-        for revision in revisions:
-            records = await self.list_decisions(run, after_revision=revision - 1, limit=1)
-            found += [record.decision for record in records]
-        return tuple(found)
+        """Say how the LRs of a run come about; see `Reader.explain`."""
+        return await self._reader.explain(run, step)
 
     async def list_decisions(
         self, run: str, *, after_revision: int = 0, limit: int = _PAGE
@@ -361,27 +334,27 @@ class RunService:
         Raises:
             NotFound: if there is no such run.
         """
-        await self.get_run(run)
-        return await self._stored(self._store.list_decisions, run, after_revision, limit)
+        return await self._reader.decisions(run, after_revision=after_revision, limit=limit)
 
-    async def _decided(self, run: str, request_id: str) -> Decision | None:
-        """Return what became of a request, None when nothing did yet."""
-        live = self._lifecycle.runs.get(run)
-        if live is not None and (request_id in live.decided or not live.forgets_requests):
-            return live.decided.get(request_id)
-        return await self._stored(self._store.find_decision, run, request_id)
-
-    async def _living(self, run: str, *phases: Phase, to: str) -> LiveRun:
-        """Return a run that is in one of some phases."""
-        view = await self.get_run(run)
-        live = self._lifecycle.runs.get(run)
-        if live is None or view.phase not in phases:
-            when = {Phase.QUEUED: "it has not started", Phase.STARTING: "it has not started"}
-            why = "it has ended" if view.phase.is_final else when.get(view.phase, "it is ending")
-            raise FailedPrecondition(f"run {run} is {view.phase}: {why}, so it cannot {to}")
-        return live
-
-    async def _stored(self, operation: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> T:
-        """Run a store operation on the store's thread."""
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._store_thread, lambda: operation(*args, **kwargs))
+    async def _requeue(self, view: RunView) -> RunView:
+        """Put a run that has a past back into the queue, unless it is there."""
+        live = self._lifecycle.runs.get(view.name)
+        if live is not None and self._lifecycle.is_waiting(live):
+            return view
+        await self._lifecycle.trainer_gone(view.name)
+        run = await self._lifecycle.load(
+            msgspec.structs.replace(
+                view,
+                phase=Phase.QUEUED,
+                queued_at=self._keeper.clock(),
+                is_paused=False,
+                finished_at=None,
+                result=None,
+                failure=None,
+            )
+        )
+        run.record = TrackRecord(reached=run.record.reached)
+        await self._keeper.save(run)
+        await self._keeper.save_trainer(run)
+        self._lifecycle.enqueue(run)
+        return run.view

@@ -17,16 +17,17 @@ from rheostat.errors import BrokenChain, NotFound
 from rheostat.runs import audit
 from rheostat.runs.database import Database
 from rheostat.runs.records import RunView, Snapshot, StepRows
-from rheostat.runs.rows import merge
-from rheostat.runs.schema import SCHEMA, SCHEMA_VERSION
-from rheostat.steering.records import Decision, DecisionRecord
+from rheostat.runs.restarting import TrackRecord
+from rheostat.runs.rows import cut, end_of, merge
+from rheostat.runs.schema import MIGRATIONS
+from rheostat.steering.records import Change, Decision, DecisionRecord, Offence
 
 _MAX_NAME_LENGTH = 63
 """Of a run's name, as of every name in a spec."""
 
 # A run's revision is that of its newest decision, and is kept nowhere else.
 _RUN_COLUMNS = tuple(field for field in RunView.__struct_fields__ if field != "revision")
-_JSON_COLUMNS = ("groups", "snapshot", "result", "failure")
+_JSON_COLUMNS = ("groups", "snapshot", "result", "failure", "restarts", "events", "origin")
 _SELECT_RUN = f"""
 SELECT {", ".join(_RUN_COLUMNS)},
     (SELECT COALESCE(MAX(revision), 0) FROM decisions WHERE run = runs.name) AS revision
@@ -46,7 +47,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         """Open the file, or create it in a directory that exists."""
-        self._database = Database(path, schema=SCHEMA, version=SCHEMA_VERSION)
+        self._database = Database(path, MIGRATIONS)
 
     def create_run(self, view: RunView, request_id: str) -> RunView:
         """Keep a new run, under the first free name of `name`, `name-2`, `name-3` and so on.
@@ -68,6 +69,56 @@ class Store:
             connection.execute(_INSERT_RUN, {**_row_of(view), "request_id": request_id or None})
             return view
 
+    def branch_run(
+        self, view: RunView, request_id: str, *, revision: int, offences: int
+    ) -> RunView:
+        """Keep a new run that shares its past with the run of its origin: decisions and step rows.
+
+        Args:
+            view: As for `create_run`; with its origin, before whose step they share the rows.
+            request_id: Idempotency key; empty for none.
+            revision: The newest decision that they share; all are chained anew, to the new name.
+            offences: The first step whose offences they do not share.
+
+        Returns:
+            The run as kept, or the one that an earlier call with this `request_id` made.
+
+        Raises:
+            BrokenChain: The history of the origin was altered.
+        """
+        assert view.origin is not None
+        source, shared_steps = view.origin.run, view.origin.step
+        with self._database.transaction() as connection:
+            known = connection.execute(
+                f"{_SELECT_RUN} WHERE request_id = ?", (request_id,)
+            ).fetchone()
+            if known is not None:
+                return _view_of(known)
+            name = _free_name(connection, view.name)
+            view = msgspec.structs.replace(view, name=name, revision=revision)
+            connection.execute(_INSERT_RUN, {**_row_of(view), "request_id": request_id or None})
+            previous_hash = audit.GENESIS
+            for row in connection.execute(
+                "SELECT record FROM decisions WHERE run = ? AND revision <= ? ORDER BY revision",
+                (source, revision),
+            ).fetchall():
+                record = audit.chain(name, previous_hash, _record_of(row).decision)
+                _insert_decision(connection, record)
+                previous_hash = record.hash
+            for row in connection.execute(
+                "SELECT batch FROM step_rows WHERE run = ? ORDER BY last_step", (source,)
+            ).fetchall():
+                batch = _rows_of(row)
+                if batch.first_step < shared_steps:
+                    end = min(shared_steps, end_of(batch))
+                    _insert_rows(connection, name, cut(batch, batch.first_step, end))
+            connection.execute(
+                "INSERT INTO offences SELECT ?, step, policy, offence FROM offences "
+                "WHERE run = ? AND step < ?",
+                (name, source, offences),
+            )
+            return view
+
     def save_run(self, view: RunView) -> None:
         """Replace what is kept of a run; its revision is not taken from here.
 
@@ -78,7 +129,7 @@ class Store:
             if connection.execute(_UPDATE_RUN, _row_of(view)).rowcount == 0:
                 raise NotFound(f"no run is named {view.name!r}")
 
-    def save_snapshot(self, name: str, snapshot: Snapshot) -> None:
+    def save_snapshot(self, name: str, snapshot: Snapshot | None) -> None:
         """Replace a run's snapshot and nothing else; nothing happens where there is no run."""
         with self._database.transaction() as connection:
             connection.execute(
@@ -103,8 +154,15 @@ class Store:
     def append_decisions(self, run: str, decisions: Sequence[Decision]) -> list[DecisionRecord]:
         """Add to a run's history, all or none, each chained to the one before.
 
+        Those that are there already are left alone: a trainer sends again what it does not know to
+        be durable. A change that was to wait on the disk until it is decided is dropped with that.
+
+        Returns:
+            The records that are new.
+
         Raises:
-            BrokenChain: A revision is not the one after the last; names both.
+            BrokenChain: A revision is not the one after the last, or there is another decision of
+                that revision; names it.
             ValueError: A decision holds a number that is not finite.
         """
         records = []
@@ -115,24 +173,16 @@ class Store:
             ).fetchone()
             revision, previous_hash = last or (0, audit.GENESIS)
             for decision in decisions:
+                if decision.revision <= revision:
+                    _require_equal(connection, run, decision)
+                    continue
                 if decision.revision != revision + 1:
                     raise BrokenChain(
                         f"run {run}: decision {decision.revision} cannot follow {revision}"
                     )
                 record = audit.chain(run, previous_hash, decision)
-                connection.execute(
-                    "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        run,
-                        decision.revision,
-                        decision.applied_step,
-                        decision.source,
-                        decision.request_id,
-                        decision.time,
-                        msgspec.json.encode(record).decode(),
-                        record.hash,
-                    ),
-                )
+                _insert_decision(connection, record)
+                _drop_change(connection, run, decision.request_id)
                 records.append(record)
                 revision, previous_hash = decision.revision, record.hash
         return records
@@ -168,24 +218,29 @@ class Store:
         )
 
     def append_rows(self, run: str, rows: StepRows) -> None:
-        """Keep a batch of finished steps; the same batch again replaces itself.
+        """Keep a batch of finished steps, in the place of what was kept of the same steps.
 
-        A batch without steps holds the validation after the last step: it joins the batch of that
-        step, and is dropped where no step was ever taken.
+        A trainer sends again what it does not know to be durable, in batches that may be cut
+        differently. A batch without steps holds the validation after the last step: it joins the
+        batch of that step, and is dropped where no step was ever taken.
         """
         with self._database.transaction() as connection:
             batch: StepRows | None = rows
             if rows.count == 0:
-                newest = connection.execute(
-                    "SELECT batch FROM step_rows WHERE run = ? ORDER BY last_step DESC LIMIT 1",
-                    (run,),
-                ).fetchone()
-                batch = merge([_rows_of(newest), rows]) if newest else None
+                batch = _with_validation(connection, run, rows)
+            else:
+                _make_room(connection, run, rows.first_step, end_of(rows))
             if batch is not None:
-                connection.execute(
-                    "INSERT OR REPLACE INTO step_rows VALUES (?, ?, ?)",
-                    (run, _last_step(batch), msgspec.msgpack.encode(batch)),
-                )
+                _insert_rows(connection, run, batch)
+
+    def next_row(self, run: str) -> int:
+        """Return the first step after those kept; 0 where none are."""
+        [step] = self._database.select(
+            lambda row: int(row[0]),
+            "SELECT COALESCE(MAX(last_step) + 1, 0) FROM step_rows WHERE run = ?",
+            run,
+        )
+        return step
 
     def read_rows(self, run: str, after_step: int = -1, limit_batches: int = 50) -> list[StepRows]:
         """Return the batches that hold steps after a step, in step order.
@@ -200,6 +255,83 @@ class Store:
             after_step,
             limit_batches,
         )
+
+    # --- what lets a run go on -----------------------------------------------------------------
+
+    def keep_change(self, run: str, change: Change) -> None:
+        """Keep a change that waits for its step, until it is decided or dropped."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR IGNORE INTO pending_changes (run, request_id, change) VALUES (?, ?, ?)",
+                (run, change.request_id, msgspec.json.encode(change).decode()),
+            )
+
+    def replace_change(self, run: str, change: Change) -> None:
+        """Keep a change in another form; nothing happens where it was not kept."""
+        with self._database.transaction() as connection:
+            connection.execute(
+                "UPDATE pending_changes SET change = ? WHERE run = ? AND request_id = ?",
+                (msgspec.json.encode(change).decode(), run, change.request_id),
+            )
+
+    def drop_change(self, run: str, request_id: str) -> None:
+        """Forget a change that was refused; nothing happens where it was not kept."""
+        with self._database.transaction() as connection:
+            _drop_change(connection, run, request_id)
+
+    def list_changes(self, run: str) -> list[Change]:
+        """Return the changes that wait for their step, in the order they were asked for."""
+        return self._database.select(
+            lambda row: msgspec.json.decode(row["change"], type=Change),
+            "SELECT change FROM pending_changes WHERE run = ? ORDER BY ordinal",
+            run,
+        )
+
+    def add_offences(self, run: str, offences: Sequence[Offence]) -> None:
+        """Keep which answers of policies were dropped by the clock; the same again does no harm."""
+        with self._database.transaction() as connection:
+            connection.executemany(
+                "INSERT OR REPLACE INTO offences VALUES (?, ?, ?, ?)",
+                [
+                    (run, one.step, one.policy, msgspec.json.encode(one).decode())
+                    for one in offences
+                ],
+            )
+
+    def list_offences(self, run: str, from_step: int = 0) -> list[Offence]:
+        """Return the offences of a step and all after it, in step order."""
+        return self._database.select(
+            lambda row: msgspec.json.decode(row["offence"], type=Offence),
+            "SELECT offence FROM offences WHERE run = ? AND step >= ? ORDER BY step, policy",
+            run,
+            from_step,
+        )
+
+    def save_trainer(self, run: str, token: str, record: TrackRecord) -> None:
+        """Keep what the next daemon must know of a run's trainers.
+
+        Args:
+            run: its name.
+            token: the secret that they prove themselves with.
+            record: how they have fared.
+        """
+        with self._database.transaction() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO trainers VALUES (?, ?, ?, ?)",
+                (run, token, record.reached, record.fruitless),
+            )
+
+    def get_trainer(self, run: str) -> tuple[str, TrackRecord]:
+        """Return what was kept of a run's trainers; an empty token where it never had one."""
+        found = self._database.select(
+            lambda row: (
+                str(row["token"]),
+                TrackRecord(reached=row["reached"], fruitless=row["fruitless"]),
+            ),
+            "SELECT token, reached, fruitless FROM trainers WHERE run = ?",
+            run,
+        )
+        return found[0] if found else ("", TrackRecord())
 
     def close(self) -> None:
         """Close the file; nothing else may be called after."""
@@ -219,6 +351,7 @@ def _view_of(row: sqlite3.Row) -> RunView:
     for column in _JSON_COLUMNS:
         if fields[column] is not None:
             fields[column] = msgspec.json.decode(fields[column])
+    fields["is_paused"] = bool(fields["is_paused"])
     return msgspec.convert(fields, RunView)
 
 
@@ -244,5 +377,71 @@ def _names_like(wish: str) -> Iterator[str]:
         yield wish[: _MAX_NAME_LENGTH - len(suffix)] + suffix
 
 
-def _last_step(rows: StepRows) -> int:
-    return rows.first_step + rows.count - 1
+def _drop_change(connection: sqlite3.Connection, run: str, request_id: str) -> None:
+    connection.execute(
+        "DELETE FROM pending_changes WHERE run = ? AND request_id = ?", (run, request_id)
+    )
+
+
+def _insert_decision(connection: sqlite3.Connection, record: DecisionRecord) -> None:
+    decision = record.decision
+    connection.execute(
+        "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            record.run,
+            decision.revision,
+            decision.applied_step,
+            decision.source,
+            decision.request_id,
+            decision.time,
+            msgspec.json.encode(record).decode(),
+            record.hash,
+        ),
+    )
+
+
+def _require_equal(connection: sqlite3.Connection, run: str, decision: Decision) -> None:
+    row = connection.execute(
+        "SELECT record FROM decisions WHERE run = ? AND revision = ?", (run, decision.revision)
+    ).fetchone()
+    if audit.as_read_back(decision) != _record_of(row).decision:
+        raise BrokenChain(
+            f"run {run}: another decision {decision.revision} is in its history already"
+        )
+
+
+def _insert_rows(connection: sqlite3.Connection, run: str, batch: StepRows) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO step_rows VALUES (?, ?, ?)",
+        (run, end_of(batch) - 1, msgspec.msgpack.encode(batch)),
+    )
+
+
+def _make_room(connection: sqlite3.Connection, run: str, start: int, end: int) -> None:
+    """Leave of every kept batch only the steps before `start` and those from `end` on."""
+    overlapping = []
+    kept = connection.execute(
+        "SELECT rowid, batch FROM step_rows WHERE run = ? AND last_step >= ? ORDER BY last_step",
+        (run, start),
+    )
+    for row in kept:
+        batch = _rows_of(row)
+        if batch.first_step >= end:
+            break
+        overlapping.append((row["rowid"], batch))
+    for rowid, batch in overlapping:
+        connection.execute("DELETE FROM step_rows WHERE rowid = ?", (rowid,))
+        if batch.first_step < start:
+            _insert_rows(connection, run, cut(batch, batch.first_step, start))
+        if end_of(batch) > end:
+            _insert_rows(connection, run, cut(batch, end, end_of(batch)))
+
+
+def _with_validation(
+    connection: sqlite3.Connection, run: str, validation: StepRows
+) -> StepRows | None:
+    """Return the batch of the last step that was taken, with a validation after it."""
+    newest = connection.execute(
+        "SELECT batch FROM step_rows WHERE run = ? ORDER BY last_step DESC LIMIT 1", (run,)
+    ).fetchone()
+    return merge([_rows_of(newest), validation]) if newest else None

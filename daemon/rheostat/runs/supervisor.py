@@ -1,74 +1,172 @@
-"""Trainer processes: started, watched, and asked or made to end."""
+"""Trainer processes: started, found again, watched, and asked or made to end."""
 
 import asyncio
+import fcntl
 import os
+import shutil
 import signal
 import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 
+import msgspec
+
+from rheostat.runs.durably import replace_durably
 from rheostat.runs.records import Failure
-from rheostat.runs.starting import LINK_VARIABLE, LOG_FILE, SPEC_FILE, TOKEN_VARIABLE
+from rheostat.runs.starting import (
+    CHECKPOINTS_FOLDER,
+    LINK_FILE,
+    LINK_VARIABLE,
+    LOCK_FILE,
+    LOCK_VARIABLE,
+    LOG_FILE,
+    SPEC_FILE,
+    START_FILE,
+    TOKEN_VARIABLE,
+    StartOrder,
+)
 
 _TAIL_LINES = 40
+_LOOK_SECONDS = 0.25
 
 
 class Supervisor:
-    """Owns one trainer process per running run."""
+    """Owns one trainer process per running run, whoever has started it.
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    A trainer holds a lock on a file of its run's folder. It inherits it at its birth, so that there
+    is no moment at which it lives without, and the kernel takes it back with the process. So two
+    trainers never work in one folder, and the next daemon knows who lives.
+    """
+
+    def __init__(self, state_dir: Path) -> None:
+        self.link_file = state_dir / LINK_FILE
+        """Where trainers look for the present daemon's socket."""
+        self._folder = state_dir / "runs"
         self._processes: dict[str, Process] = {}
 
     def folder_of(self, run: str) -> Path:
         """Return the folder that keeps a run's files."""
         return self._folder / run
 
-    async def start(self, run: str, spec: str, link: str, token: str) -> int:
+    def checkpoints_of(self, run: str) -> Path:
+        """Return the folder that keeps a run's checkpoints."""
+        return self.folder_of(run) / CHECKPOINTS_FOLDER
+
+    async def start(self, run: str, spec: str, order: StartOrder, token: str) -> int:
         """Start a run's trainer and return its process id.
 
         The trainer gets a session of its own: a Ctrl-C at the terminal is for the daemon, which
         then ends its trainers in order.
+
+        Raises:
+            BlockingIOError: if the run has a living trainer.
         """
         folder = self.folder_of(run)
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / SPEC_FILE).write_text(spec)
-        environment = {**os.environ, LINK_VARIABLE: link, TOKEN_VARIABLE: token}
-        with (folder / LOG_FILE).open("ab") as output:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "rheostat.trainer",
-                run,
-                str(folder),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env=environment,
-                start_new_session=True,
-            )
+        lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            replace_durably(folder / SPEC_FILE, spec.encode())
+            replace_durably(folder / START_FILE, msgspec.json.encode(order))
+            environment = {
+                **os.environ,
+                LINK_VARIABLE: str(self.link_file),
+                LOCK_VARIABLE: str(lock),
+                TOKEN_VARIABLE: token,
+            }
+            with (folder / LOG_FILE).open("ab") as output:
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-m",
+                    "rheostat.trainer",
+                    run,
+                    str(folder),
+                    stdin=asyncio.subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    env=environment,
+                    pass_fds=(lock,),
+                    start_new_session=True,
+                )
+        finally:
+            os.close(lock)
         self._processes[run] = process
         return process.pid
 
-    async def wait(self, run: str) -> int:
-        """Wait for a run's trainer to end and return its exit code, -N for signal N."""
-        code = await self._processes[run].wait()
+    def is_living(self, run: str) -> bool:
+        """Whether a run has a trainer, of this daemon or of one before."""
+        try:
+            lock = os.open(self.folder_of(run) / LOCK_FILE, os.O_RDWR)
+        except OSError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
+    def pid_of(self, run: str) -> int | None:
+        """Return the process id of a run's living trainer; None where it has not told it yet."""
+        if run in self._processes:
+            return self._processes[run].pid
+        try:
+            return int((self.folder_of(run) / LOCK_FILE).read_text())
+        except (OSError, ValueError):
+            return None
+
+    async def wait(self, run: str) -> int | None:
+        """Wait for a run's trainer to end.
+
+        Returns:
+            Its exit code, -N for signal N; None where another daemon has started it, since only
+            that one would have been told.
+        """
+        process = self._processes.get(run)
+        if process is None:
+            while self.is_living(run):
+                await asyncio.sleep(_LOOK_SECONDS)
+            return None
+        code = await process.wait()
         del self._processes[run]
         return code
 
     def kill(self, run: str) -> None:
         """End a run's trainer and whatever it started, without asking."""
-        process = self._processes.get(run)
-        if process is not None and process.returncode is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        pid = self.pid_of(run)
+        if pid is not None and self.is_living(run):
+            os.killpg(pid, signal.SIGKILL)
 
-    def post_mortem(self, run: str, code: int) -> Failure:
+    def is_halted(self, run: str) -> bool:
+        """Whether a run's trainer was made to stand still by a signal, as far as can be known."""
+        try:
+            status = Path(f"/proc/{self.pid_of(run)}/stat").read_text()
+        except OSError:
+            return False
+        return status.rpartition(")")[2].split()[0] in {"T", "t"}
+
+    def delete_files(self, run: str) -> None:
+        """Delete a run's folder, and nothing that is not in it."""
+        folder = self.folder_of(run)
+        if folder.parent != self._folder or folder.is_symlink():
+            raise ValueError(f"{folder} is not the folder of a run")
+        shutil.rmtree(folder, ignore_errors=True)
+
+    def post_mortem(self, run: str, code: int | None) -> Failure:
         """Describe the death of a trainer that could not say why itself."""
-        how = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with {code}"
         log = self.folder_of(run) / LOG_FILE
         lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
         return Failure(
-            message=f"the trainer {how}{hint} without a word; the end of its output is attached",
+            message=f"the trainer {_how(code)} without a word; the end of its output is attached",
             traceback="\n".join(lines[-_TAIL_LINES:]),
         )
+
+
+def _how(code: int | None) -> str:
+    if code is None:
+        return "that another daemon had started ended"
+    if code >= 0:
+        return f"exited with {code}"
+    hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+    return f"was killed by {signal.Signals(-code).name}{hint}"

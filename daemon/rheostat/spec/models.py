@@ -172,6 +172,36 @@ class EvaluateSpec(Section):
     )
 
 
+DEFAULT_CHECKPOINT_SECONDS = 60.0
+
+
+class CheckpointSpec(Section):
+    """When the whole state of the run is kept on disk, beside each time it is paused or stopped."""
+
+    every: int | None = Field(
+        default=None, ge=1, description="optimizer steps between two checkpoints"
+    )
+    every_seconds: float | None = Field(
+        default=None,
+        ge=0,
+        description="seconds between two; by default 60 where `every` is not given; 0 is never",
+    )
+    keep: int = Field(default=2, ge=1, description="number of newest ones that are kept")
+    keep_best: int = Field(
+        default=1,
+        ge=0,
+        description="number of those with the lowest validation loss that are kept too; one is "
+        "taken after a validation that is the best so far, but no sooner than 10 s after another",
+    )
+
+    @property
+    def seconds(self) -> float | None:
+        """Seconds between two checkpoints; None where the clock takes none."""
+        if self.every_seconds is None:
+            return DEFAULT_CHECKPOINT_SECONDS if self.every is None else None
+        return self.every_seconds or None
+
+
 class Spec(Section):
     """A whole run."""
 
@@ -185,3 +215,4 @@ class Spec(Section):
     guardrails: GuardrailsSpec = Field(default_factory=GuardrailsSpec)
     train: TrainSpec
     evaluate: EvaluateSpec = Field(default_factory=EvaluateSpec)
+    checkpoint: CheckpointSpec = Field(default_factory=CheckpointSpec)

@@ -18,8 +18,6 @@ class Group:
     """
 
     __slots__ = (
-        "_leaving",
-        "_previous",
         "base",
         "changed_at",
         "curve",
@@ -30,10 +28,12 @@ class Group:
         "guardrails",
         "is_moving",
         "learning_rate",
+        "leaving",
         "lr_scale",
         "momentum",
         "name",
         "operator",
+        "previous",
         "segment",
         "shadows",
         "touched",
@@ -50,7 +50,8 @@ class Group:
         """Of every policy, those in shadow too."""
         self.shadows: set[str] = set()
         """Policies whose factor does not act."""
-        self._leaving: set[str] = set()
+        self.leaving: set[str] = set()
+        """Policies that are forgotten once their factor is 1."""
         self.factor_motions: dict[str, Motion] = {}
         self.factor_revisions: dict[str, int] = {}
         self.operator = Operator()
@@ -60,7 +61,8 @@ class Group:
         self.learning_rate = math.nan
         self.momentum: float | None = None
         self.touched: tuple[str, ...] = ()
-        self._previous = math.nan
+        self.previous = math.nan
+        """LR that the optimizer had at the step before."""
         self.changed_at: int | None = None
         """Step of the newest change by an operator or a policy; None is never."""
 
@@ -70,9 +72,9 @@ class Group:
 
     def begin(self, step: int) -> float:
         """Go to a step: remember what the optimizer has, then compose what it gets next."""
-        self._previous = self.learning_rate
+        self.previous = self.learning_rate
         if self.guardrails.remembers and not math.isnan(self.base):
-            self.guardrails.note(self._previous, self.base, self.operator.hold is not None)
+            self.guardrails.note(self.previous, self.base, self.operator.hold is not None)
         self.base = self.curve.learning_rate(step) * self.lr_scale
         if self.curve.momentum is not None:
             self.momentum = self.curve.momentum(step)
@@ -101,7 +103,7 @@ class Group:
             self.touched = ()
         else:
             self.learning_rate, self.touched = guardrails.apply(
-                wanted, self.base, self._previous, hold is not None
+                wanted, self.base, self.previous, hold is not None
             )
 
     def move_to(self, step: int) -> None:
@@ -110,7 +112,7 @@ class Group:
             self.factors[policy] = motion.at(step)
             if motion.is_over(step):
                 del self.factor_motions[policy]
-                if policy in self._leaving:
+                if policy in self.leaving:
                     self.forget(policy)
         if self.operator.is_moving:
             self.operator.move_to(step)
@@ -129,7 +131,7 @@ class Group:
         self.factors = dict(sorted({policy: 1.0, **self.factors}.items()))
         if self.factor_motions.pop(policy, None) is not None:
             self.factor_revisions[policy] = revision
-        self._leaving.discard(policy)
+        self.leaving.discard(policy)
         if is_shadow:
             self.put_in_shadow(policy)
         else:
@@ -150,7 +152,7 @@ class Group:
         if policy in self.shadows or self.factors[policy] == 1.0:
             self.forget(policy)
             return
-        self._leaving.add(policy)
+        self.leaving.add(policy)
         self.aim(policy, 1.0, steps, step, revision)
 
     def forget(self, policy: str) -> None:
@@ -158,7 +160,7 @@ class Group:
         for memory in (self.factors, self.factor_motions, self.factor_revisions):
             memory.pop(policy, None)
         self.shadows.discard(policy)
-        self._leaving.discard(policy)
+        self.leaving.discard(policy)
 
     def cool_at(self) -> int:
         """Return the first step at which the group may be changed again."""

@@ -1,7 +1,8 @@
 """The last word on every LR: rules that bind schedules, policies and operators alike."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from rheostat.spec.models import BoundsSpec
 from rheostat.steering.rules import (
@@ -81,6 +82,17 @@ class Guardrails:
         """Tell the rules what a step really used."""
         for rule in self._rules:
             rule.note(lr, base, held)
+
+    def memory(self) -> dict[str, Any]:
+        """Return what each rule that has a memory remembers, by its name, as plain data."""
+        memories = {rule.name: rule.memory() for rule in self._rules}
+        return {name: memory for name, memory in memories.items() if memory is not None}
+
+    def recall(self, memories: Mapping[str, Any]) -> None:
+        """Let the rules remember what `memory` returned; those that it does not name begin."""
+        for rule in self._rules:
+            if rule.name in memories:
+                rule.recall(memories[rule.name])
 
 
 def guardrails_of(

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from rheostat.errors import ResourceExhausted, RevisionConflict
 from rheostat.steering.group import Group
@@ -22,7 +22,7 @@ class Inbox:
 
     def __init__(self, names: Sequence[str], max_changes_per_minute: int | None) -> None:
         self._names = tuple(names)
-        self._pace = Pace(max_changes_per_minute)
+        self.pace = Pace(max_changes_per_minute)
         self._waiting: list[tuple[int, int, Change]] = []
 
     def check(self, change: Change, revision: int) -> None:
@@ -37,6 +37,18 @@ class Inbox:
             raise stale(revision, expected)
         if len(self._waiting) >= MAX_PENDING_CHANGES:
             raise ResourceExhausted(f"{MAX_PENDING_CHANGES} changes wait for their step already")
+
+    def holds(self, ticket: int, change: Change) -> bool:
+        """Whether a change waits here already; its outcome then goes to whoever asked last.
+
+        A daemon asks again for what the one before it has asked for.
+        """
+        for index, (step, _, known) in enumerate(self._waiting):
+            if change.request_id and known.request_id == change.request_id:
+                self._waiting[index] = (step, ticket, known)
+                heapify(self._waiting)
+                return True
+        return False
 
     def keep(self, ticket: int, change: Change, step: int) -> None:
         """Keep a change until a step."""
@@ -62,16 +74,16 @@ class Inbox:
                     f"group {group.name} was changed at step {group.changed_at} and cools down: "
                     f"guardrails.cool_down_steps lets the next change in at step {group.cool_at()}"
                 )
-        seconds = self._pace.wait(now)
+        seconds = self.pace.wait(now)
         if seconds > 0:
             raise ResourceExhausted(
-                f"guardrails.max_changes_per_minute is {self._pace.most}: "
+                f"guardrails.max_changes_per_minute is {self.pace.most}: "
                 f"the next change can be made in {math.ceil(seconds)} s"
             )
 
     def note(self, now: float) -> None:
         """Count a change that was made."""
-        self._pace.note(now)
+        self.pace.note(now)
 
 
 def stale(revision: int, expected: int) -> RevisionConflict:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
 
+from rheostat.steering.records import Offence, PolicyEdit
 from rheostat.steering.requests import MAX_REASON_LENGTH
 from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
 from rheostat_policies.api import OBSERVABLE
@@ -98,20 +99,25 @@ class Conduct:
     """Whether the history says that it is benched."""
     durations: list[float] = field(default_factory=list)
     """Seconds that each answer took, since somebody took them."""
-    _in_a_row: int = 0
+    offences: list[Offence] = field(default_factory=list)
+    """Answers that were dropped by the clock, since somebody took them."""
+    slow_after: float = SLOW_SECONDS
+    """Seconds after which an answer is dropped."""
+    in_a_row: int = 0
+    """Offences since the last good answer."""
 
     def answered(self, outcome: str, seconds: float) -> None:
         """Note a good answer."""
         self.outcomes[outcome] += 1
         self.durations.append(seconds)
-        self._in_a_row = 0
+        self.in_a_row = 0
 
     def offended(self, outcome: str, why: str) -> None:
         """Note an offence; the one too many benches the policy."""
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
         self.last_failure = why
-        self._in_a_row += 1
-        self.is_benched = self._in_a_row >= BENCH_AFTER
+        self.in_a_row += 1
+        self.is_benched = self.in_a_row >= BENCH_AFTER
 
     def failed(self, error: BaseException) -> None:
         """Note that it raised, or that what it answered was refused."""
@@ -120,7 +126,7 @@ class Conduct:
     def revive(self) -> None:
         """Let it be asked again."""
         self.is_benched = self.is_told_benched = False
-        self._in_a_row = 0
+        self.in_a_row = 0
 
 
 class AttachedPolicy:
@@ -146,6 +152,8 @@ class AttachedPolicy:
     ) -> None:
         self.name = name
         self.is_shadow = is_shadow
+        self.edit: PolicyEdit | None = None
+        """What it was attached with while the run trained; None where it is the spec's."""
         self.state: State = policy.initial_state(run)
         self.record = Conduct()
         self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
@@ -178,14 +186,24 @@ class AttachedPolicy:
             raise
         except BaseException as error:  # anything, sys.exit() too; the run must not care
             self.record.failed(error)
+            if isinstance(error, PolicyHangs):
+                self._drop(measured[0], FAILED)
             return None
         seconds = perf_counter() - begun
-        if seconds > SLOW_SECONDS:
+        if seconds > self.record.slow_after:
             self.record.offended(SLOW, f"it took {seconds:.2f} s to decide")
+            self._drop(measured[0], SLOW)
             return None
         self.state = state
         self.record.answered(KEPT if wish is None else CHANGED, seconds)
         return wish
+
+    def _drop(self, step: int, outcome: str) -> None:
+        """Have it told that an answer was dropped by the clock."""
+        reason = self.record.last_failure
+        self.record.offences.append(
+            Offence(policy=self.name, step=step, outcome=outcome, reason=reason)
+        )
 
 
 def read_observes(policy: Policy) -> tuple[str, ...]:

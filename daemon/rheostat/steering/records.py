@@ -136,6 +136,15 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """When the daemon received it, seconds since the epoch; filled in by the daemon too."""
 
 
+class PolicyWish(msgspec.Struct, frozen=True, kw_only=True):
+    """What a policy asked for, as far as it takes to do it again."""
+
+    factors: dict[str, float]
+    """Where its factors were to go, by group; those of groups that cooled down stayed."""
+    ramp_steps: int
+    """Steps on the way there, >= 1."""
+
+
 class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision did to one group, and how its new LR is made up.
 
@@ -189,11 +198,32 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What was done to the schedule; None for other verbs."""
     policy: PolicyEdit | None = None
     """What was done to a policy; None for other verbs."""
+    steps: int | None = None
+    """Length of an operator's `ramp` in optimizer steps; None for the other verbs."""
+    expires_after_steps: int | None = None
+    """Steps after which an operator's wish is undone; None is never."""
+    wish: PolicyWish | None = None
+    """What a policy asked for; None for other sources, and where it did not ask."""
 
     @property
     def guardrails(self) -> tuple[str, ...]:
         """Every guardrail that touched any group, once each, in order of first touch."""
         return tuple(dict.fromkeys(rule for group in self.groups for rule in group.guardrails))
+
+
+class Offence(msgspec.Struct, frozen=True, kw_only=True):
+    """An answer of a policy inside the trainer that came too late by the clock, and was dropped.
+
+    It is told because no replay could find out: there it must be dropped again.
+    """
+
+    policy: str
+    step: int
+    """That of the observation it should have answered."""
+    outcome: str
+    """`slow` where it answered in the end, `failed` where it was interrupted."""
+    reason: str = ""
+    """What is told of it."""
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True):

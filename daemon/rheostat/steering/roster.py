@@ -5,7 +5,7 @@ from difflib import get_close_matches
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, InvalidSpec, Violation
 from rheostat.steering.policies import Attached, AttachedPolicy
-from rheostat.steering.records import PolicyEdit, PolicyStatus, RemoteTerms, Verb
+from rheostat.steering.records import Offence, PolicyEdit, PolicyStatus, RemoteTerms, Verb
 from rheostat.steering.remote import RemotePolicy
 from rheostat.steering.wishes import as_asked
 from rheostat_policies import Observation
@@ -78,6 +78,15 @@ class Roster:
                 taken[policy.name], policy.record.durations = policy.record.durations, []
         return taken
 
+    def take_offences(self) -> list[Offence]:
+        """Return the answers that were dropped by the clock since the last time."""
+        taken: list[Offence] = []
+        for policy in self.policies:
+            if policy.record.offences:
+                taken += policy.record.offences
+                policy.record.offences = []
+        return taken
+
     def _prepare_attaching(self, edit: PolicyEdit) -> Callable[[], None]:
         known = next((one for one in self.policies if one.name == edit.policy), None)
         terms = edit.remote
@@ -89,18 +98,25 @@ class Roster:
             )
         if len(self.policies) >= MAX_POLICIES:
             raise FailedPrecondition(f"the run has {MAX_POLICIES} policies; detach one first")
-        made = self._make(edit)
+        made = self.make(edit)
         return lambda: self._keep([*self.policies, made])
 
-    def _make(self, edit: PolicyEdit) -> Attached:
+    def make(self, edit: PolicyEdit) -> Attached:
+        """Make a policy that nobody has attached yet.
+
+        Raises:
+            InvalidRequest: if the wish for it is wrong.
+        """
         if edit.remote is not None:
             return RemotePolicy(
                 edit.policy, edit.remote, self._groups, self.outbox, is_shadow=edit.shadow
             )
         try:
-            return self._make_policy(edit)
+            made = self._make_policy(edit)
         except InvalidSpec as error:
             raise InvalidRequest(as_asked(error, "policy")) from error
+        made.edit = edit
+        return made
 
     def _keep(self, policies: Sequence[Attached]) -> None:
         self.policies = tuple(policies)

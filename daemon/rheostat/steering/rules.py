@@ -7,7 +7,7 @@ stands still for them at what it was when the hold began.
 
 import math
 from collections import deque
-from typing import Protocol
+from typing import Any, Protocol
 
 FREE = (0.0, math.inf)
 """The interval of a rule that has nothing to say."""
@@ -27,8 +27,29 @@ class Rule(Protocol):
         """Take the LR that a step really used; called once per step, in order."""
         ...
 
+    def memory(self) -> Any:
+        """Return what it remembers of the steps so far, as plain data; None is nothing."""
+        ...
 
-class Bounds:
+    def recall(self, memory: Any) -> None:
+        """Remember what `memory` returned."""
+        ...
+
+
+class _Forgetful:
+    """A rule that looks at one step by itself."""
+
+    def note(self, lr: float, base: float, held: bool) -> None:
+        """Remember nothing."""
+
+    def memory(self) -> None:
+        """Return that it remembers nothing."""
+
+    def recall(self, memory: Any) -> None:
+        """Remember nothing."""
+
+
+class Bounds(_Forgetful):
     """Absolute bounds."""
 
     def __init__(self, name: str, low: float, high: float) -> None:
@@ -39,11 +60,8 @@ class Bounds:
         """Return the bounds."""
         return self._interval
 
-    def note(self, lr: float, base: float, held: bool) -> None:
-        """Remember nothing."""
 
-
-class RatioToBase:
+class RatioToBase(_Forgetful):
     """Bounds relative to the schedule's present LR, where that is not 0."""
 
     def __init__(self, name: str, low: float, high: float) -> None:
@@ -53,9 +71,6 @@ class RatioToBase:
     def interval(self, base: float, held: bool) -> tuple[float, float]:
         """Return the bounds at this base."""
         return (self._low * base, self._high * base) if base > 0 else FREE
-
-    def note(self, lr: float, base: float, held: bool) -> None:
-        """Remember nothing."""
 
 
 class MaxRatioPerStep:
@@ -78,6 +93,14 @@ class MaxRatioPerStep:
     def note(self, lr: float, base: float, held: bool) -> None:
         """Remember the step before."""
         self._lr, self._base = lr, base
+
+    def memory(self) -> Any:
+        """Return LR and base of the step before."""
+        return [self._lr, self._base]
+
+    def recall(self, memory: Any) -> None:
+        """Remember the step before."""
+        self._lr, self._base = memory
 
 
 class MaxRatioPerWindow:
@@ -122,6 +145,17 @@ class MaxRatioPerWindow:
         self._lows.append((self._step, ratio))
         self._highs.append((self._step, ratio))
 
+    def memory(self) -> Any:
+        """Return the window's extremes, and the reference."""
+        lows, highs = [list(one) for one in self._lows], [list(one) for one in self._highs]
+        return [self._step, lows, highs, self._reference.frozen]
+
+    def recall(self, memory: Any) -> None:
+        """Remember the window."""
+        self._step, lows, highs, self._reference.frozen = memory
+        self._lows = deque((step, ratio) for step, ratio in lows)
+        self._highs = deque((step, ratio) for step, ratio in highs)
+
 
 class MaxDrift:
     """Bounds the geometric mean of LR / base since the start.
@@ -155,19 +189,28 @@ class MaxDrift:
             self._sum += math.log(lr / reference)
             self._count += 1
 
+    def memory(self) -> Any:
+        """Return the mean's parts, and the reference."""
+        return [self._sum, self._count, self._reference.frozen]
+
+    def recall(self, memory: Any) -> None:
+        """Remember the mean."""
+        self._sum, self._count, self._reference.frozen = memory
+
 
 class Reference:
     """The base that movement is measured against: the schedule's, frozen during a hold."""
 
     def __init__(self) -> None:
-        self._frozen: float | None = None
+        self.frozen: float | None = None
+        """The schedule's LR when the hold began; None while there is none."""
 
     def at(self, base: float, held: bool) -> float:
         """Return the reference of the step begun."""
-        return self._frozen if held and self._frozen is not None else base
+        return self.frozen if held and self.frozen is not None else base
 
     def move(self, base: float, held: bool) -> float:
         """Return the reference of the step that has run, and freeze or thaw it."""
         reference = self.at(base, held)
-        self._frozen = reference if held else None
+        self.frozen = reference if held else None
         return reference

@@ -28,6 +28,8 @@ class Segment(EditedCurve):
 
     schedule: ScheduleSpec | None = None
     """What the curve was made from; None is the spec's own."""
+    steps: int | None = None
+    """Planned steps that the curve was made for, from its own first; None is the spec's own."""
     revisions: tuple[int, ...] = ()
     """Decisions that made it what it is."""
 
@@ -79,13 +81,14 @@ def edited(
             curve = make_curve(group, segment.schedule, edit.steps - segment.origin)
             _check_start(curve, step - segment.origin, group)
             planned = refitted(segment, curve, step, rescale=edit.rescale)
-            return replace(planned, revisions=(*segment.revisions, revision))
+            made_for = edit.steps - segment.origin
+            return replace(planned, steps=made_for, revisions=(*segment.revisions, revision))
         schedule = schedule_of(verb, edit)
         curve = make_curve(group, schedule, steps - step)
         _check_start(curve, 0, group)
         rescale = edit.rescale or verb is Verb.COOLDOWN
         fresh = swapped(segment, curve, step, rescale=rescale)
-        return replace(fresh, schedule=schedule, revisions=(revision,))
+        return replace(fresh, schedule=schedule, steps=steps - step, revisions=(revision,))
     except NoScaleError as error:
         raise _impossible(error, group, verb) from None
 

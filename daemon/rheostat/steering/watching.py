@@ -16,7 +16,8 @@ class GuardrailWatch:
         """Whether a guardrail bends some group at this step or did at the one before."""
         self._groups = groups
         self._ledger = ledger
-        self._touched_before: tuple[tuple[str, ...], ...] = ((),) * len(groups)
+        self.touched_before: tuple[tuple[str, ...], ...] = ((),) * len(groups)
+        """What bent each group when somebody last looked."""
 
     def count(self, rules: Sequence[str]) -> None:
         """Count one touch of each of some rules."""
@@ -29,15 +30,15 @@ class GuardrailWatch:
         Where somebody else has changed the LRs too, their decision says what was bent.
         """
         touched = tuple(group.touched for group in self._groups)
-        if touched != self._touched_before and not self._ledger.decisions:
+        if touched != self.touched_before and not self._ledger.decisions:
             self._record(step)
-        self._touched_before = touched
+        self.touched_before = touched
         self.is_bent = any(touched)
 
     def _record(self, step: int) -> None:
         changed = [
             group
-            for group, before in zip(self._groups, self._touched_before, strict=True)
+            for group, before in zip(self._groups, self.touched_before, strict=True)
             if group.touched != before
         ]
         acting = sorted({rule for group in changed for rule in group.touched})

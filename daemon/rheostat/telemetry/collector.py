@@ -5,7 +5,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, get_args
 
 from prometheus_client import Metric
 from prometheus_client.core import (
@@ -16,8 +16,10 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.records import Phase, Result, RunView, Snapshot
+from rheostat.runs.restarting import Reason
 from rheostat.steering.records import GroupState, PolicyStatus
 from rheostat.telemetry import metrics
 from rheostat.telemetry.metrics import MetricDescription
@@ -26,9 +28,10 @@ KEEP_FINISHED_SECONDS = 15 * 60.0
 """How long a finished run is still shown: long enough for the slowest scraper to see its last
 values, short enough that the series of a busy daemon stay few."""
 
-NON_FINITE_LOSS = "NonFiniteLoss: "
-"""How the failure of a run begins whose training loss was not finite: the trainer puts the class of
-an error before its text. No snapshot has such a loss, since its step was never finished."""
+NON_FINITE_LOSS = "NonFiniteLoss"
+"""The kind of failure of a run whose training loss was not finite. No snapshot has such a loss,
+since its step was never finished."""
+CHECKPOINT_OUTCOMES = ("saved", "failed", "refused")
 
 Sample = tuple[MetricDescription, float | None, tuple[str, ...]]
 """A metric, its value or None where there is none yet, and its label values after `run`."""
@@ -52,6 +55,18 @@ class RunSource(Protocol):
     def changes(self) -> Mapping[str, Mapping[str, int]]:
         """Number of decisions by run, then by source; a run may be missing."""
 
+    @property
+    def checkpoints(self) -> Mapping[str, Mapping[str, int]]:
+        """Number of attempts to take a checkpoint by run, then by outcome; a run may be missing."""
+
+    @property
+    def checkpoint_durations(self) -> Mapping[str, Histogram]:
+        """Durations of checkpoints by run; a run may be missing."""
+
+    @property
+    def newest_checkpoints(self) -> Mapping[str, CheckpointInfo]:
+        """The newest checkpoint by run; a run without any is missing."""
+
 
 class RunCollector(Collector):
     """A Prometheus collector over a `RunSource`; register it with a registry of your own."""
@@ -65,7 +80,11 @@ class RunCollector(Collector):
 
     def describe(self) -> Iterable[Metric]:
         """Return the families without samples: what registering needs to know."""
-        histograms = (metrics.STEP_DURATION, metrics.POLICY_DECISION_DURATION)
+        histograms = (
+            metrics.STEP_DURATION,
+            metrics.POLICY_DECISION_DURATION,
+            metrics.CHECKPOINT_DURATION,
+        )
         return [*_simple_families().values(), *map(_histogram_family, histograms)]
 
     def collect(self) -> Iterable[Metric]:
@@ -77,7 +96,13 @@ class RunCollector(Collector):
             for metric, value, labels in self._samples(view):
                 if value is not None:
                     families[metric].add_metric([view.name, *labels], value)
-        return [*families.values(), self._step_durations(views), self._policy_durations(views)]
+        source = self._source
+        return [
+            *families.values(),
+            _durations(metrics.STEP_DURATION, views, source.durations),
+            self._policy_durations(views),
+            _durations(metrics.CHECKPOINT_DURATION, views, source.checkpoint_durations),
+        ]
 
     def _is_shown(self, view: RunView) -> bool:
         return view.finished_at is None or self._clock() - view.finished_at <= KEEP_FINISHED_SECONDS
@@ -88,16 +113,16 @@ class RunCollector(Collector):
             yield metrics.RUN_PHASE, float(phase is view.phase), (phase.value,)
         for source, count in self._source.changes.get(view.name, {}).items():
             yield metrics.LEARNING_RATE_CHANGES, count, (source,)
+        # From 0 on, so that an increase shows the first of its kind.
+        checkpoints = self._source.checkpoints.get(view.name, {})
+        for outcome in CHECKPOINT_OUTCOMES:
+            yield metrics.CHECKPOINTS, checkpoints.get(outcome, 0), (outcome,)
+        newest = self._source.newest_checkpoints.get(view.name)
+        yield metrics.CHECKPOINT_TIMESTAMP, newest.created_at if newest else None, ()
+        for reason in get_args(Reason):
+            yield metrics.TRAINER_RESTARTS, view.restarts.get(reason, 0), (reason,)
         if view.snapshot is not None:
             yield from _steering(view.snapshot)
-
-    def _step_durations(self, views: Sequence[RunView]) -> HistogramMetricFamily:
-        family = _histogram_family(metrics.STEP_DURATION)
-        for view in views:
-            histogram = self._source.durations.get(view.name)
-            if histogram is not None:
-                _add(family, [view.name], histogram)
-        return family
 
     def _policy_durations(self, views: Sequence[RunView]) -> HistogramMetricFamily:
         family = _histogram_family(metrics.POLICY_DECISION_DURATION)
@@ -105,6 +130,17 @@ class RunCollector(Collector):
             for policy, histogram in self._source.policy_durations.get(view.name, {}).items():
                 _add(family, [view.name, policy], histogram)
         return family
+
+
+def _durations(
+    metric: MetricDescription, views: Sequence[RunView], histograms: Mapping[str, Histogram]
+) -> HistogramMetricFamily:
+    family = _histogram_family(metric)
+    for view in views:
+        histogram = histograms.get(view.name)
+        if histogram is not None:
+            _add(family, [view.name], histogram)
+    return family
 
 
 def _progress(view: RunView) -> Iterator[Sample]:
@@ -122,7 +158,7 @@ def _progress(view: RunView) -> Iterator[Sample]:
 
 def _is_finite(view: RunView, newest: Snapshot | Result) -> float | None:
     """Return 1 or 0, None before the first loss."""
-    if view.failure is not None and view.failure.message.startswith(NON_FINITE_LOSS):
+    if view.failure is not None and view.failure.kind == NON_FINITE_LOSS:
         return 0.0
     losses = [loss for loss in (newest.train_loss, newest.validation_loss) if loss is not None]
     return float(all(map(math.isfinite, losses))) if losses else None

@@ -113,6 +113,33 @@ SHADOW_LEARNING_RATE = MetricDescription(
     ("run", "group", "policy"),
     "The learning rate that a policy in shadow would have given.",
 )
+CHECKPOINTS = MetricDescription(
+    "rheostat_checkpoints_total",
+    "counter",
+    ("run", "outcome"),
+    "Checkpoints by outcome, since the daemon was started: saved, failed where the disk did not "
+    "take one, refused where one was damaged and an older one was used.",
+)
+CHECKPOINT_DURATION = MetricDescription(
+    "rheostat_checkpoint_duration_seconds",
+    "histogram",
+    ("run",),
+    "Time from the step boundary at which a checkpoint was taken until it was on the disk, since "
+    "the daemon was started; the run trains meanwhile.",
+)
+CHECKPOINT_TIMESTAMP = MetricDescription(
+    "rheostat_checkpoint_timestamp_seconds",
+    "gauge",
+    ("run",),
+    "When the newest checkpoint was taken, in seconds since the epoch.",
+)
+TRAINER_RESTARTS = MetricDescription(
+    "rheostat_trainer_restarts_total",
+    "counter",
+    ("run", "reason"),
+    "Trainers that took the place of one that had died, by how that one ended: killed by a signal, "
+    "exited without a word, failed with an exception, or lost with the daemon that had started it.",
+)
 RUN_PHASE = MetricDescription(
     "rheostat_run_phase",
     "gauge",
@@ -144,6 +171,10 @@ METRICS = (
     POLICY_DECISION_DURATION,
     POLICY_STATE,
     SHADOW_LEARNING_RATE,
+    CHECKPOINTS,
+    CHECKPOINT_DURATION,
+    CHECKPOINT_TIMESTAMP,
+    TRAINER_RESTARTS,
     RUN_PHASE,
     BUILD_INFO,
 )

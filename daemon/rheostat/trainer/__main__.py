@@ -1,7 +1,7 @@
 """The trainer process: `python -m rheostat.trainer RUN FOLDER`, started by the daemon.
 
-FOLDER holds `spec.json` and takes the final weights; the socket and the secret that opens it come
-by the environment, where other users cannot read them.
+FOLDER holds `spec.json` and takes the final weights; where the daemon's socket is found, and the
+secret that opens it, come by the environment, where other users cannot read them.
 """
 
 import os
@@ -12,57 +12,64 @@ from pathlib import Path
 import msgspec
 
 from rheostat.errors import InvalidSpec
-from rheostat.runs.messages import Failed, Finished, Message, Ready
+from rheostat.runs import letters
+from rheostat.runs.messages import Failed, Finished, Message
 from rheostat.runs.records import Failure
-from rheostat.runs.starting import LINK_VARIABLE, SPEC_FILE, TOKEN_VARIABLE
-from rheostat.spec.models import Spec
-from rheostat.trainer.link import Link, LinkLost
+from rheostat.runs.starting import (
+    LINK_VARIABLE,
+    LOCK_VARIABLE,
+    START_FILE,
+    TOKEN_VARIABLE,
+    StartOrder,
+)
+from rheostat.trainer.link import Link
 from rheostat.trainer.refusals import violations_of
 
-EXIT_OK, EXIT_FAILED, EXIT_LINK_LOST = 0, 1, 3
+EXIT_OK, EXIT_FAILED = 0, 1
 
 
 def main(run: str, folder: Path) -> int:
-    """Train one run and return the exit code: 0 ended well, 1 failed, 3 the daemon is gone."""
-    link = Link(os.environ[LINK_VARIABLE])
-    link.hello(run, os.environ[TOKEN_VARIABLE], os.getpid())
+    """Train one run and return the exit code: 0 ended well, 1 failed.
+
+    Without a daemon to tell, the last words become a letter to the next one.
+    """
+    _sign(int(os.environ[LOCK_VARIABLE]))
+    order = msgspec.json.decode((folder / START_FILE).read_bytes(), type=StartOrder)
+    link = Link(
+        Path(os.environ[LINK_VARIABLE]), run, os.environ[TOKEN_VARIABLE], patience=order.patience
+    )
     try:
-        last = _train(run, folder, link)
-    except LinkLost as error:
-        print(f"the daemon is gone ({error}); stopping", file=sys.stderr)
-        return EXIT_LINK_LOST
+        last = _train(run, folder, link, order)
     except InvalidSpec as error:
         message = f"the spec cannot be run: {error}"
-        last = Failed(failure=Failure(message=message, violations=violations_of(error)))
+        kind, violations = type(error).__name__, violations_of(error)
+        last = Failed(failure=Failure(message=message, kind=kind, violations=violations))
     except Exception as error:
         text = traceback.format_exc()
         print(text, file=sys.stderr)
-        last = Failed(failure=Failure(message=f"{type(error).__name__}: {error}", traceback=text))
-    link.send(last)
-    link.close()
+        kind = type(error).__name__
+        last = Failed(failure=Failure(message=f"{kind}: {error}", kind=kind, traceback=text))
+    if untold := link.close(last):
+        letters.leave(folder, untold)
     return EXIT_OK if isinstance(last, Finished) else EXIT_FAILED
 
 
-def _train(run: str, folder: Path, link: Link) -> Message:
+def _sign(lock: int) -> None:
+    """Write down who holds the lock, and keep it from programs that this one starts."""
+    os.set_inheritable(lock, False)
+    os.ftruncate(lock, 0)
+    os.pwrite(lock, str(os.getpid()).encode(), 0)
+
+
+def _train(run: str, folder: Path, link: Link, order: StartOrder) -> Message:
     # torch takes seconds to import: say hello first.
-    from rheostat.trainer.building import build
+    from rheostat.trainer.checkpoints.starting import start
     from rheostat.trainer.learning import NonFiniteLoss
-    from rheostat.trainer.loop import Loop
     from rheostat.trainer.modes import evaluation_mode
-    from rheostat.trainer.ranks import Alone
     from rheostat.trainer.weights import save_weights
 
-    spec = Spec.model_validate_json((folder / SPEC_FILE).read_bytes())
-    parts = build(spec, run)
-    link.send(
-        Ready(
-            steps=parts.steps,
-            groups=tuple(group.describe() for group in parts.groups),
-            device=str(parts.device),
-            warnings=parts.warnings,
-        )
-    )
-    loop = Loop(parts, link, Alone())
+    loop = start(run, folder, link, order)
+    parts = loop.parts
     try:
         result = loop.run()
     except NonFiniteLoss:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -63,6 +64,20 @@ class GradientWatch:
         self.measured = (self._compare_steps(gradients), signal, noise)
         if self._groups:
             self.group_norms = self._norms_of_groups()
+
+    def memory(self) -> dict[str, Any]:
+        """Return what later steps build on; the tensors are its own."""
+        return {
+            "measured": self.measured,
+            "group_norms": dict(self.group_norms),
+            "last": self._last,
+        }
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Remember what `memory` returned, as another one did."""
+        self.measured = memory["measured"]
+        self.group_norms = memory["group_norms"]
+        self._last = memory["last"]
 
     def _compare_steps(self, gradients: list[Tensor]) -> float | None:
         if not self.compares_steps:

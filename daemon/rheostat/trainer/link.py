@@ -1,98 +1,258 @@
 """The trainer's end of the socket to its daemon: it never waits, except when the run is paused."""
 
+import os
 import select
 import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
 
-from rheostat.runs.frames import Decoder, encode, to_trainer
-from rheostat.runs.messages import Hello, Message, ToTrainer
+from rheostat.runs.frames import BrokenFrame, Decoder, encode, to_trainer
+from rheostat.runs.messages import (
+    Acknowledged,
+    Applied,
+    ChangeCommand,
+    Decided,
+    Hello,
+    Message,
+    Offended,
+    Paused,
+    Ready,
+    Released,
+    Resumed,
+    StopCommand,
+    Telemetry,
+    ToTrainer,
+    Unacknowledged,
+    Welcome,
+)
+from rheostat.trainer.outstanding import MAX_ROW_BYTES, Outstanding
 
-CONGESTED_BYTES = 64 * 2**20
-"""Unsent bytes above which step rows are dropped rather than kept: a daemon that has stopped
-reading must not fill the trainer's memory."""
+CONGESTED_BYTES = 2 * MAX_ROW_BYTES
+"""Unsent bytes above which the daemon counts as gone: one that has stopped reading must not fill
+the trainer's memory."""
+RECONNECT_SECONDS = 1.0
+LAST_WORDS_SECONDS = 10.0
 _CHUNK = 2**16
 
 
-class LinkLost(Exception):
-    """The daemon has closed the connection or is gone."""
-
-
 class Link:
-    """A framed, typed, non-blocking connection.
+    """A framed, typed, non-blocking connection that survives the daemon.
 
     Sending appends to a buffer and hands the kernel what it takes; receiving returns what has
-    arrived. One poll system call per step tells whether there is anything to do.
+    arrived. One poll system call per step tells whether there is anything to do. While no daemon
+    answers, the trainer trains on: decisions and rows are kept, and at a step boundary now and then
+    the link looks for the next daemon, whose socket a file of the state directory names. That one
+    says what it has on its disk, and is sent the rest.
+
+    Args:
+        link_file: holds the path of the present daemon's socket.
+        run: whose trainer is calling.
+        token: the secret that proves it.
+        patience: seconds without any daemon after which the run is to end in order, as if it had
+            been told to stop; None is never.
+        clock: seconds that only go forward.
     """
 
-    def __init__(self, path: str) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self._socket.connect(path)
-        self._socket.setblocking(False)
+    def __init__(
+        self,
+        link_file: Path,
+        run: str,
+        token: str,
+        *,
+        patience: float | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._link_file = link_file
+        self._run, self._token = run, token
+        self._patience = patience
+        self._clock = clock
+        self._outstanding = Outstanding()
+        self._ready: Ready | None = None
+        self._is_paused = False
+        self._last: Message | None = None
+        self._is_released = False
+        self._socket: socket.socket | None = None
+        self._is_welcome = False
         self._poll = select.poll()
-        self._poll.register(self._socket, select.POLLIN)
         self._decoder: Decoder[ToTrainer] = to_trainer()
         self._unsent = bytearray()
-
-    def hello(self, run: str, token: str, pid: int) -> None:
-        """Say who is calling; the first message of the connection."""
-        self.send(Hello(run=run, token=token, pid=pid))
+        self._lost_at = clock()
+        self._next_try = self._lost_at
+        self._connect()
 
     @property
     def is_congested(self) -> bool:
-        """Whether the daemon has not been reading for long."""
-        return len(self._unsent) > CONGESTED_BYTES
+        """Whether nobody is there to read what is of no use later."""
+        return not self._is_welcome
+
+    @property
+    def outstanding(self) -> Outstanding:
+        """What is not durable yet."""
+        return self._outstanding
 
     def send(self, *messages: Message) -> None:
-        """Send messages in order, now or as soon as the kernel takes them."""
+        """Send messages in order, now or as soon as the kernel takes them.
+
+        What must not be lost is kept until it is durable; the rest is dropped while no daemon is
+        there to hear it.
+        """
         for message in messages:
-            self._unsent += encode(message)
+            self._keep(message)
+            if self._is_welcome:
+                self._unsent += encode(message)
         self._flush()
 
     def receive(self, timeout: float = 0.0) -> list[ToTrainer]:
-        """Return what has arrived, waiting up to `timeout` seconds for the first.
-
-        Raises:
-            LinkLost: if the daemon is gone.
-        """
+        """Return what has arrived, waiting up to `timeout` seconds for the first."""
+        if self._socket is None and not self._find_daemon(timeout):
+            return self._give_up()
         if self._unsent:
             self._flush()
-        if not self._poll.poll(timeout * 1000.0):
-            return []
-        received: list[ToTrainer] = []
-        while True:
-            try:
-                data = self._socket.recv(_CHUNK)
-            except BlockingIOError:
-                return received
-            except OSError as error:
-                raise LinkLost(str(error)) from error
-            if not data:
-                raise LinkLost("the daemon closed the connection")
-            received += self._decoder.feed(data)
-            if len(data) < _CHUNK:
-                return received
+        if self._socket is None or not self._poll.poll(timeout * 1000.0):
+            return self._give_up()
+        heard: list[ToTrainer] = []
+        for message in self._read(self._socket):
+            self._take(message, heard)
+        return heard
 
-    def close(self) -> None:
-        """Send what is left, wait until the daemon has it all, and hang up.
+    def unacknowledged(self) -> Unacknowledged:
+        """Return what is not known to be written down yet, for a checkpoint to hold."""
+        return self._outstanding.unacknowledged()
 
-        What the daemon still sends is read and dropped: closing a socket with something unread in
-        it would take back what the daemon has not read yet.
+    def close(self, last: Message) -> list[Message]:
+        """Send the trainer's last words, wait until they are durable, and hang up.
+
+        Returns:
+            What no daemon has taken, in order, the last words at the end; empty where all is well.
         """
+        self._last = last
+        self.send(last)
+        deadline = self._clock() + LAST_WORDS_SECONDS
+        while self._socket is not None and not self._is_released:
+            seconds = deadline - self._clock()
+            if seconds <= 0:
+                break
+            if self._poll.poll(seconds * 1000.0):
+                for message in self._read(self._socket):
+                    self._take(message, [])
+            self._flush()
+        self._lose()
+        return [] if self._is_released else [*self._outstanding.owed(), last]
+
+    def _keep(self, message: Message) -> None:
+        match message:
+            case Decided() | Offended() | Telemetry():
+                self._outstanding.keep(message)
+            case Ready():
+                self._ready = message
+            case Paused():
+                self._is_paused = True
+            case Resumed():
+                self._is_paused = False
+
+    def _take(self, message: ToTrainer, heard: list[ToTrainer]) -> None:
+        """See to what is the link's own business, and pass on the rest."""
+        match message:
+            case Welcome():
+                self._outstanding.acknowledge(message.revision, message.next_row)
+                self._is_welcome = True
+                standing: list[Message] = [] if self._ready is None else [self._ready]
+                last = [] if self._last is None else [self._last]
+                for one in (*standing, *self._outstanding.owed(), *last):
+                    self._unsent += encode(one)
+                self._flush()
+            case Acknowledged():
+                self._outstanding.acknowledge(message.revision, message.next_row)
+            case Released():
+                self._is_released = True
+            case ChangeCommand():
+                decision = self._outstanding.answer_to(message.change)
+                if decision is None:
+                    heard.append(message)
+                else:
+                    self.send(Applied(command_id=message.command_id, decision=decision))
+            case _:
+                heard.append(message)
+
+    def _read(self, connection: socket.socket) -> list[ToTrainer]:
+        received: list[ToTrainer] = []
         try:
-            self._socket.settimeout(10.0)
-            self._socket.sendall(self._unsent)
-            self._socket.shutdown(socket.SHUT_WR)
-            while self._socket.recv(_CHUNK):
-                pass
-        except OSError:
-            pass  # the daemon is gone; its log has our output
+            while True:
+                data = connection.recv(_CHUNK)
+                if not data:
+                    self._lose()
+                    return received
+                received += self._decoder.feed(data)
+                if len(data) < _CHUNK:
+                    return received
+        except BlockingIOError:
+            return received
+        except (OSError, BrokenFrame):
+            self._lose()
+            return received
+
+    def _find_daemon(self, timeout: float) -> bool:
+        """Look for a daemon if it is time to; return whether one is there."""
+        wait = self._next_try - self._clock()
+        if wait > 0:
+            if timeout > 0:
+                time.sleep(min(timeout, wait))
+            return False
+        self._connect()
+        return self._socket is not None
+
+    def _connect(self) -> None:
+        self._next_try = self._clock() + RECONNECT_SECONDS
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        # A daemon that hangs with a full backlog must not make the trainer hang.
+        connection.setblocking(False)
+        try:
+            connection.connect(self._link_file.read_text())
+        except (OSError, ValueError):
+            connection.close()
+            return
+        self._socket = connection
+        self._poll = select.poll()
+        self._poll.register(connection, select.POLLIN)
+        self._decoder = to_trainer()
+        outstanding = self._outstanding
+        hello = Hello(
+            run=self._run,
+            token=self._token,
+            pid=os.getpid(),
+            revision=outstanding.revision,
+            step=outstanding.snapshot.step if outstanding.snapshot else 0,
+            is_paused=self._is_paused,
+            lost_rows=outstanding.lost_rows,
+        )
+        self._unsent = bytearray(encode(hello))
+        self._flush()
+
+    def _lose(self) -> None:
+        if self._socket is None:
+            return
         self._socket.close()
+        self._socket = None
+        if self._is_welcome:
+            self._lost_at = self._clock()
+        self._is_welcome = False
+        self._unsent.clear()
+        self._next_try = self._clock() + RECONNECT_SECONDS
+
+    def _give_up(self) -> list[ToTrainer]:
+        """Return the order to stop, once no daemon has been there for too long."""
+        if self._patience is None or self._is_welcome:
+            return []
+        return [StopCommand()] if self._clock() - self._lost_at >= self._patience else []
 
     def _flush(self) -> None:
         try:
-            while self._unsent:
+            while self._socket is not None and self._unsent:
                 sent = self._socket.send(self._unsent)
                 del self._unsent[:sent]
         except BlockingIOError:
-            return
-        except OSError as error:
-            raise LinkLost(str(error)) from error
+            if len(self._unsent) > CONGESTED_BYTES:
+                self._lose()
+        except OSError:
+            self._lose()

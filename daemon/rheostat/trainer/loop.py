@@ -1,67 +1,98 @@
 """The training loop, and the step boundary where everything else happens."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rheostat.runs.messages import (
     Applied,
     ChangeCommand,
     Decided,
+    EvaluateCommand,
+    Evaluated,
+    Kept,
     Message,
     Observed,
+    Offended,
     PauseCommand,
     Paused,
     PolicyAnswer,
     PolicyVanished,
     ResumeCommand,
     Resumed,
+    SaveCommand,
+    SaveFailed,
     StopCommand,
-    Telemetry,
     ToTrainer,
+    Warned,
 )
-from rheostat.runs.records import Result, Snapshot
+from rheostat.runs.records import GENERATORS, STEERING, Result
 from rheostat.steering.policies import Extras, Measurement
-from rheostat.steering.records import Decision
+from rheostat.steering.records import Components, Decision
 from rheostat.steering.steering import Outcome
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
+from rheostat.trainer.checkpoints.gathering import gather
+from rheostat.trainer.checkpoints.restoring import generators_of, progress_of, seen_of
+from rheostat.trainer.checkpoints.saver import Saver
+from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.compiling import is_compiled
+from rheostat.trainer.generators import recall_generators, undisturbed
 from rheostat.trainer.learning import Learner
 from rheostat.trainer.modes import evaluating, train_mode
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.predictions import PredictionWatch
+from rheostat.trainer.progress import Progress
 from rheostat.trainer.ranks import Ranks
-from rheostat.trainer.recorder import Recorder, pack
 from rheostat.trainer.refusals import refusal
+from rheostat.trainer.reporter import Reporter
 from rheostat.trainer.validation import validate
 from rheostat_policies import Action
 
-REPORT_SECONDS = 0.05
-"""Time between two telemetry messages while nothing is asked: 20 a second, whatever the speed."""
-SLOW_STEP_SECONDS = 0.01
-"""A step this long can afford a report of its own: one costs a hundredth of it."""
 PAUSED_POLL_SECONDS = 1.0
+SAVING_POLL_SECONDS = 0.05
+"""The same while somebody waits for a checkpoint."""
 
 
 class Loop:
-    """Trains a run from its first step to its last.
+    """Trains a run from its first step, or where a checkpoint was taken, to its last.
 
     At each boundary: data of the step before and requests that arrived meanwhile decide the LRs,
     which are written once; then the step runs. The daemon is told in batches.
+
+    Args:
+        parts: of the run; those of a run that goes on are restored already.
+        link: its daemon.
+        ranks: the processes that train it.
+        saver: takes its checkpoints; None is to take none.
+        state: that the parts were restored to; None for a run that begins.
+        anew: what was not restored; see `Origin.anew`.
+        until: number of finished steps at which it ends, whatever is planned; None: as planned.
     """
 
-    def __init__(self, parts: Parts, link: Peer, ranks: Ranks) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        link: Peer,
+        ranks: Ranks,
+        saver: Saver | None = None,
+        state: State | None = None,
+        *,
+        anew: Collection[str] = (),
+        until: int | None = None,
+    ) -> None:
         self.parts = parts
-        self.step = 0
-        """Number of finished steps, and so the index of the next."""
+        self.progress = Progress() if state is None else progress_of(state)
         self.is_stopped = False
         """Whether a StopCommand ended the run."""
         self._link = link
         self._ranks = ranks
+        self._saver = saver
         self._steering = parts.steering
         compiles = parts.spec.train.compile and is_compiled(parts.optimizer)
         self._actuator = Actuator(parts.optimizer, is_compiled=compiles)
-        self._recorder = Recorder([group.name for group in parts.groups])
+        batch_size = parts.spec.data.batch_size
+        self._reporter = Reporter(link, parts.steering, self.progress, batch_size)
         train = parts.spec.train
         self._learner = Learner(
             parts.model,
@@ -72,49 +103,60 @@ class Loop:
             groups=[group.name for group in parts.groups],
         )
         self._predictions = PredictionWatch(parts.model)
-        self._validation = parts.validation
-        self._batch_size = parts.spec.data.batch_size
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
         self._momenta: Sequence[float | None] = [None] * len(parts.groups)
         self._is_paused = False
-        self._train_loss: float | None = None
-        self._gradient_norm: float | None = None
-        self._validation_loss: float | None = None
-        self._validation_accuracy: float | None = None
-        self._validation_step: int | None = None
-        self._boundary_at = self._reported_at = self._speed_since = time.perf_counter()
-        self._speed_since_step = 0
+        self._waiting: list[ToTrainer] = []
+        self._has_warned = False
+        self._components: Components | None = None
+        self._boundary_at = time.perf_counter()
         self._duration = 0.0
-        self._steps_per_second: float | None = None
+        self._until = sys.maxsize if until is None else until
+        self._is_settled = state is not None and STEERING not in anew
+        train_mode(parts.model, parts.optimizer)
         self._look_at_policies()
+        if state is not None:
+            self._recall(state, anew)
+
+    @property
+    def step(self) -> int:
+        """Number of finished steps, and so the index of the next."""
+        return self.progress.step
+
+    @property
+    def _end(self) -> int:
+        """Number of finished steps at which the run ends."""
+        return min(self._steering.steps, self._until)
 
     def run(self) -> Result:
         """Train to the planned end or until told to stop, and return how it ended.
 
         Raises:
             NonFiniteLoss: if a loss is not finite.
-            LinkLost: if the daemon is gone.
+            RheostatError: if a decision that is written down cannot be carried out again.
         """
-        train_mode(self.parts.model, self.parts.optimizer)
-        while self.step < self._steering.steps and not self.is_stopped:
-            self.advance(self._steering.steps - self.step)
-        if self._validation_step != self.step:
+        progress = self.progress
+        while progress.step < self._end and not self.is_stopped:
+            self.advance(self._end - progress.step)
+        if self._saver is not None:
+            self._saver.finish(progress, self._gather if self.is_stopped else None)
+        if progress.validation_step != progress.step:
             self._validate()
-        self.report()
+        self.report(after=self._news())
         return Result(
-            steps=self.step,
-            train_loss=self._train_loss,
-            validation_loss=self._validation_loss,
-            validation_accuracy=self._validation_accuracy,
+            steps=progress.step,
+            train_loss=progress.train_loss,
+            validation_loss=progress.validation_loss,
+            validation_accuracy=progress.validation_accuracy,
         )
 
     def advance(self, steps: int) -> None:
         """Train up to some more steps; fewer when the run ends or is stopped."""
         end = self.step + steps
         # The horizon may move while we go.
-        while self.step < min(end, self._steering.steps):
+        while self.step < min(end, self._end):
             self._steer()
             if self.is_stopped:
                 break
@@ -124,25 +166,15 @@ class Loop:
 
     def report(self, *before: Message, after: Sequence[Message] = ()) -> None:
         """Tell the daemon what has happened, with other messages around it."""
-        now = time.perf_counter()
-        seconds = now - self._speed_since
-        if seconds >= REPORT_SECONDS:
-            self._steps_per_second = (self.step - self._speed_since_step) / seconds
-            self._speed_since, self._speed_since_step = now, self.step
-        self._reported_at = now
-        rows = self._recorder.take()
-        durations = self._steering.roster.take_durations()
-        telemetry = Telemetry(
-            snapshot=self._snapshot(),
-            rows=None if self._link.is_congested else rows,
-            policy_durations={name: pack(seconds) for name, seconds in durations.items()},
-        )
-        self._link.send(*before, telemetry, *after)
+        self._reporter.report(*before, after=after)
 
     def _steer(self) -> None:
         """Decide and write the LRs of the step about to run."""
         steering = self._steering
-        steering.advance(self.step, self.measurement(), self.extras())
+        if self._is_settled:
+            self._is_settled = False
+        else:
+            steering.advance(self.step, self.measurement(), self.extras())
         if steering.roster.outbox:
             self._send_observations()
         answers = self._obey(self._link.receive())
@@ -150,7 +182,9 @@ class Loop:
             answers += self._obey(self._link.receive(seconds))
         self._settle(answers)
         while self._is_paused and not self.is_stopped:
-            self._settle(self._obey(self._link.receive(PAUSED_POLL_SECONDS)))
+            is_saving = self._saver is not None and self._saver.is_busy
+            seconds = SAVING_POLL_SECONDS if is_saving else PAUSED_POLL_SECONDS
+            self._settle(self._obey(self._link.receive(seconds)))
 
     def _send_observations(self) -> None:
         outbox = self._steering.roster.outbox
@@ -161,10 +195,18 @@ class Loop:
         outbox.clear()
 
     def _obey(self, commands: Sequence[ToTrainer]) -> list[Message]:
-        """Carry out commands, and return the answers to those that steering does not answer."""
+        """Carry out commands, and return the answers to those that steering does not answer.
+
+        What would decide something new waits for a step of which nothing is written down.
+        """
         answers: list[Message] = []
+        is_live = self._steering.is_live()
+        if self._waiting and is_live:
+            commands, self._waiting = [*self._waiting, *commands], []
         for command in commands:
             match command:
+                case ChangeCommand() | PolicyAnswer() | PolicyVanished() if not is_live:
+                    self._put_off(command)
                 case ChangeCommand():
                     self._steering.submit(command.command_id, command.change)
                 case PolicyAnswer():
@@ -174,26 +216,53 @@ class Loop:
                 case PauseCommand():
                     self._is_paused = True
                     answers.append(Paused(step=self.step))
+                    self._owe("pause")
                 case ResumeCommand():
                     self._is_paused = False
                     answers.append(Resumed(step=self.step))
                 case StopCommand():
                     self.is_stopped = True
+                    self._owe("stop")
+                case SaveCommand():
+                    answers += self._ask_for_checkpoint(command)
+                case EvaluateCommand():
+                    answers.append(self._evaluate(command))
         return answers
+
+    def _put_off(self, command: ChangeCommand | PolicyAnswer | PolicyVanished) -> None:
+        """Keep a command until the run is live; asked again by another daemon, it is kept once."""
+        if isinstance(command, ChangeCommand) and command.change.request_id:
+            asked = (command.change.request_id, command.change.dry_run)
+            self._waiting = [
+                one
+                for one in self._waiting
+                if not isinstance(one, ChangeCommand)
+                or (one.change.request_id, one.change.dry_run) != asked
+            ]
+        self._waiting.append(command)
 
     def _settle(self, answers: list[Message]) -> None:
         """Fix the LRs of the step and write them; tell of decisions, and answer."""
-        decisions, outcomes = self._steering.settle()
+        steering, saver = self._steering, self._saver
+        decisions, outcomes = steering.settle()
         self._write()
-        if decisions or outcomes or answers:
-            answers += [_answer(outcome) for outcome in outcomes]
-            self._report_decisions(decisions, answers)
+        if steering.components is not self._components:
+            self._components = steering.components
             self._look_at_policies()
-        elif (
-            self._duration >= SLOW_STEP_SECONDS
-            or time.perf_counter() - self._reported_at >= REPORT_SECONDS
-        ):
+        before: list[Message] = []
+        if offences := steering.roster.take_offences():
+            before.append(Offended(offences=tuple(offences)))
+        if decisions:
+            before.append(Decided(decisions=tuple(decisions)))
+        answers += self._news()
+        if before or outcomes or answers:
+            # Decisions before the state that contains them, and answers after both: so whoever
+            # gets an answer finds it in the history and in the metrics already.
+            self.report(*before, after=[*map(_answer, outcomes), *answers])
+        elif self._reporter.is_due(self._duration):
             self.report()
+        if saver is not None:
+            saver.look(self.progress, self._gather)
 
     def _look_at_policies(self) -> None:
         """Measure what the policies attached now want to see."""
@@ -214,61 +283,108 @@ class Loop:
             self._momenta = [group.momentum for group in steering.groups]
             self._actuator.write_momenta(self._momenta)
 
-    def _report_decisions(self, decisions: list[Decision], answers: list[Message]) -> None:
-        """Send decisions before the state that contains them, and answers after both.
-
-        So whoever gets an answer finds it in the history and in the metrics already.
-        """
-        before = [Decided(decisions=tuple(decisions))] if decisions else []
-        self.report(*before, after=answers)
-
     def _learn(self) -> None:
         """Run one step and note what it did."""
-        step = self.step
+        progress, recorder = self.progress, self._reporter.recorder
+        step = progress.step
         measure_norm = self._norm_every > 0 and step % self._norm_every == 0
         inputs, targets = self.parts.batches.batch(step)
-        self._train_loss = self._learner.learn(step, inputs, targets, measure_norm)
+        loss = self._learner.learn(step, inputs, targets, measure_norm)
+        progress.train_loss = loss
         if measure_norm and self._learner.gradient_norm is not None:
-            self._gradient_norm = float(self._learner.gradient_norm)
-            self._recorder.record_gradient_norm(step, self._gradient_norm)
+            progress.gradient_norm = float(self._learner.gradient_norm)
+            recorder.record_gradient_norm(step, progress.gradient_norm)
         now = time.perf_counter()
         self._duration, self._boundary_at = now - self._boundary_at, now
         steering = self._steering
-        self._recorder.record(
+        recorder.record(
             step,
-            self._train_loss,
+            loss,
             steering.learning_rates,
             steering.bases,
             steering.components,
             self._momenta,
             self._duration,
         )
-        self.step = step + 1
+        progress.step = step + 1
 
     def _validate(self) -> None:
-        parts, watch = self.parts, self._predictions
+        parts, watch, progress = self.parts, self._predictions, self.progress
         with evaluating(parts.model, parts.optimizer):
             see = None if watch.is_idle else watch.see
-            loss, accuracy = validate(parts.model, parts.loss, self._validation, see)
+            loss, accuracy = validate(parts.model, parts.loss, parts.validation, see)
             watch.finish()
-        self._validation_loss, self._validation_accuracy = loss, accuracy
-        self._validation_step = self.step
-        self._recorder.record_validation(self.step, loss, accuracy)
+        progress.validation_loss, progress.validation_accuracy = loss, accuracy
+        progress.validation_step = progress.step
+        self._reporter.recorder.record_validation(progress.step, loss, accuracy)
+
+    def _evaluate(self, command: EvaluateCommand) -> Evaluated:
+        """Validate for somebody who asked, so that the run does not notice."""
+        parts = self.parts
+        with undisturbed(parts.device), evaluating(parts.model, parts.optimizer):
+            loss, accuracy = validate(parts.model, parts.loss, parts.validation)
+        return Evaluated(
+            command_id=command.command_id,
+            step=self.step,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+        )
+
+    def _ask_for_checkpoint(self, command: SaveCommand) -> list[Message]:
+        if self._saver is not None:
+            self._saver.ask(command)
+            return []
+        text = "this run takes no checkpoints"
+        return [SaveFailed(message=text, step=self.step, command_id=command.command_id)]
+
+    def _owe(self, reason: str) -> None:
+        if self._saver is not None:
+            self._saver.owe(reason)
+
+    def _gather(self) -> State:
+        # What is told until here is told before: the checkpoint holds what is not written down yet.
+        self.report()
+        told = self._link.unacknowledged()
+        return gather(self.parts, self.progress, self._learner.watch, self._predictions, told)
+
+    def _recall(self, state: State, anew: Collection[str]) -> None:
+        """Remember what the run has measured; the random generators last, and nothing after."""
+        if STEERING in anew:
+            # To policies that have seen nothing, the step before is none.
+            self.progress.train_loss = None
+        gradients, predictions = seen_of(state, self.parts.device)
+        if self._learner.watch is not None and gradients is not None:
+            self._learner.watch.recall(gradients)
+        self._predictions.recall(predictions)
+        self._reporter.tell_again(state.unacknowledged)
+        if GENERATORS not in anew:
+            recall_generators(generators_of(state))
+
+    def _news(self) -> list[Message]:
+        """Return what became of checkpoints, and what came out otherwise than it was."""
+        news: list[Message] = [] if self._saver is None else self._saver.take_news()
+        differences = self._steering.ledger.script.differences
+        if differences and not self._has_warned:
+            # The first tells it all; there may be one at every step after it.
+            self._has_warned = True
+            news.append(Warned(text=differences[0]))
+        return news
 
     def measurement(self) -> Measurement | None:
         """Return the data of the last finished step; None before the first."""
-        if self._train_loss is None:
+        progress = self.progress
+        if progress.train_loss is None:
             return None
-        step = self.step - 1
+        step = progress.step - 1
         has_norm = self._norm_every > 0 and step % self._norm_every == 0
         return (
             step,
             self._steering.steps,
-            self._train_loss,
-            self._validation_loss,
-            self._validation_accuracy,
-            self._validation_step,
-            self._gradient_norm if has_norm else None,
+            progress.train_loss,
+            progress.validation_loss,
+            progress.validation_accuracy,
+            progress.validation_step,
+            progress.gradient_norm if has_norm else None,
         )
 
     def extras(self) -> Extras:
@@ -280,30 +396,14 @@ class Loop:
             return (None, None, None, {}, *predictions.measured)
         return (*gradients.measured, gradients.group_norms, *predictions.measured)
 
-    def _snapshot(self) -> Snapshot:
-        steering = self._steering
-        return Snapshot(
-            step=self.step,
-            revision=steering.revision,
-            groups=steering.states(),
-            in_force=steering.revisions_in_force(),
-            train_loss=self._train_loss,
-            gradient_norm=self._gradient_norm,
-            validation_loss=self._validation_loss,
-            validation_accuracy=self._validation_accuracy,
-            validation_step=self._validation_step,
-            samples=self.step * self._batch_size,
-            steps_per_second=self._steps_per_second,
-            guardrail_interventions=dict(steering.interventions),
-            policies=steering.roster.statuses(),
-        )
-
 
 def _action(answer: PolicyAnswer) -> Action:
     return Action(factor=answer.factor, ramp_steps=answer.ramp_steps, reason=answer.reason)
 
 
 def _answer(outcome: Outcome) -> Message:
+    if outcome.result is None:
+        return Kept(command_id=outcome.ticket)
     if isinstance(outcome.result, Decision):
         return Applied(command_id=outcome.ticket, decision=outcome.result)
     return refusal(outcome.ticket, outcome.result)

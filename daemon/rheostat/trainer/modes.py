@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from torch import nn
 from torch.optim import Optimizer
 
@@ -27,12 +28,30 @@ def evaluation_mode(model: nn.Module, optimizer: Optimizer) -> None:
 
 @contextmanager
 def evaluating(model: nn.Module, optimizer: Optimizer) -> Iterator[None]:
-    """Look at the model in the block, then go on learning."""
+    """Look at the model in the block, then go on learning as if nobody had looked.
+
+    The way to the average and back rounds: the weights are put back as they were.
+    """
+    moved = [
+        parameter
+        for part in parts_of(optimizer)
+        if _has_modes(part)
+        for group in part.param_groups
+        for parameter in group["params"]
+    ]
+    kept = [parameter.detach().clone() for parameter in moved]
     evaluation_mode(model, optimizer)
     try:
         yield
     finally:
         train_mode(model, optimizer)
+        with torch.no_grad():
+            for parameter, weights in zip(moved, kept, strict=True):
+                parameter.copy_(weights)
+
+
+def _has_modes(optimizer: Optimizer) -> bool:
+    return callable(getattr(optimizer, "eval", None))
 
 
 def _switch(optimizer: Optimizer, mode: str) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from rheostat.runs.messages import Message, ToTrainer
+from rheostat.runs.messages import Message, ToTrainer, Unacknowledged
 
 
 class Peer(Protocol):
@@ -10,7 +10,7 @@ class Peer(Protocol):
 
     @property
     def is_congested(self) -> bool:
-        """Whether the other side has not been reading for long."""
+        """Whether nobody is there to read what is of no use later."""
         ...
 
     def send(self, *messages: Message) -> None:
@@ -21,11 +21,15 @@ class Peer(Protocol):
         """Return what has arrived, waiting up to `timeout` seconds for the first."""
         ...
 
+    def unacknowledged(self) -> Unacknowledged:
+        """Return what was sent and may not be written down yet, for a checkpoint to hold."""
+        ...
+
 
 class Nobody:
     """The other side of a run that is stepped from within its own process."""
 
-    is_congested = True  # so that rows are not kept for a reader who never comes
+    is_congested = True
 
     def send(self, *messages: Message) -> None:
         """Say it to the wind."""
@@ -33,3 +37,7 @@ class Nobody:
     def receive(self, timeout: float = 0.0) -> list[ToTrainer]:
         """Return that nobody has asked for anything."""
         return []
+
+    def unacknowledged(self) -> Unacknowledged:
+        """Return that nobody waits for anything."""
+        return Unacknowledged()

@@ -1,6 +1,7 @@
 """What a model says of the validation set, and how that changes from one look to the next."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -71,6 +72,15 @@ class PredictionWatch:
             self._divergence() if "prediction_kl" in self._observes else None,
         )
         self._before, self._now, self._variances = self._now, [], []
+
+    def memory(self) -> dict[str, Any]:
+        """Return what later validations build on; the tensors are its own."""
+        return {"measured": self.measured, "before": self._before}
+
+    def recall(self, memory: Mapping[str, Any]) -> None:
+        """Remember what `memory` returned, as another one did."""
+        self.measured = memory["measured"]
+        self._before = memory["before"]
 
     def _change(self) -> float | None:
         if not self._before:

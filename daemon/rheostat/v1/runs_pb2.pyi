@@ -366,10 +366,13 @@ class Failure(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     TRACEBACK_FIELD_NUMBER: _builtins.int
     VIOLATIONS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     message: _builtins.str
     """message is one line for a person."""
     traceback: _builtins.str
     """traceback is the trainer's, or the end of its output."""
+    kind: _builtins.str
+    """kind is the class of the exception that ended the trainer; empty where it could not say."""
     @_builtins.property
     def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___FieldViolation]:
         """violations are what is wrong with the spec, when that is why."""
@@ -380,20 +383,73 @@ class Failure(_message.Message):
         message: _builtins.str = ...,
         traceback: _builtins.str = ...,
         violations: _abc.Iterable[Global___FieldViolation] | None = ...,
+        kind: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "traceback", b"traceback", "violations", b"violations"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "traceback", b"traceback", "violations", b"violations"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Failure: _TypeAlias = Failure  # noqa: Y015
 
 @_typing.final
+class RunEvent(_message.Message):
+    """RunEvent is something that happened to a run besides its steps and decisions."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TIME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    time: _builtins.float
+    """time is in seconds since the epoch."""
+    kind: _builtins.str
+    """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost,
+    halted or warned.
+    """
+    message: _builtins.str
+    """message is one line for a person."""
+    def __init__(
+        self,
+        *,
+        time: _builtins.float = ...,
+        kind: _builtins.str = ...,
+        message: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "message", b"message", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RunEvent: _TypeAlias = RunEvent  # noqa: Y015
+
+@_typing.final
 class Run(_message.Message):
     """Run is everything that is known of a run."""
 
     DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RestartsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     NAME_FIELD_NUMBER: _builtins.int
     PHASE_FIELD_NUMBER: _builtins.int
@@ -410,6 +466,13 @@ class Run(_message.Message):
     FINISHED_AT_FIELD_NUMBER: _builtins.int
     DEVICE_FIELD_NUMBER: _builtins.int
     PID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    QUEUED_AT_FIELD_NUMBER: _builtins.int
+    IS_PAUSED_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    RESTARTS_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is unique on its daemon."""
     phase: Global___Phase.ValueType
@@ -432,6 +495,14 @@ class Run(_message.Message):
     """device is where it trains; empty until the trainer says."""
     pid: _builtins.int
     """pid is its trainer's process id; absent while there is none."""
+    priority: _builtins.int
+    """priority says who starts first of runs that wait: the highest does."""
+    queued_at: _builtins.float
+    """queued_at is when it last entered the queue, in seconds since the epoch."""
+    is_paused: _builtins.bool
+    """is_paused says whether somebody wants it to stand still, whatever its trainer does."""
+    attempt: _builtins.int
+    """attempt is the number of trainers it has had."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupDescription]:
         """groups is empty until the trainer has built the model."""
@@ -447,6 +518,20 @@ class Run(_message.Message):
     @_builtins.property
     def failure(self) -> Global___Failure:
         """failure is absent unless the run has failed."""
+
+    @_builtins.property
+    def restarts(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """restarts counts those that took the place of one that had died, by reason: killed, exited,
+        failed, or lost where the daemon that had started it was gone.
+        """
+
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunEvent]:
+        """events are what happened to it, the newest last; only the newest are kept."""
+
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """origin is the run it was made from; absent where it began at nothing."""
 
     def __init__(
         self,
@@ -466,10 +551,17 @@ class Run(_message.Message):
         finished_at: _builtins.float | None = ...,
         device: _builtins.str = ...,
         pid: _builtins.int | None = ...,
+        priority: _builtins.int = ...,
+        queued_at: _builtins.float = ...,
+        is_paused: _builtins.bool = ...,
+        attempt: _builtins.int = ...,
+        restarts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        events: _abc.Iterable[Global___RunEvent] | None = ...,
+        origin: Global___Origin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "failure", b"failure", "finished_at", b"finished_at", "pid", b"pid", "result", b"result", "snapshot", b"snapshot", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "failure", b"failure", "finished_at", b"finished_at", "origin", b"origin", "pid", b"pid", "result", b"result", "snapshot", b"snapshot", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "created_at", b"created_at", "device", b"device", "failure", b"failure", "finished_at", b"finished_at", "groups", b"groups", "name", b"name", "phase", b"phase", "pid", b"pid", "principal", b"principal", "result", b"result", "revision", b"revision", "snapshot", b"snapshot", "spec", b"spec", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "attempt", b"attempt", "created_at", b"created_at", "device", b"device", "events", b"events", "failure", b"failure", "finished_at", b"finished_at", "groups", b"groups", "is_paused", b"is_paused", "name", b"name", "origin", b"origin", "phase", b"phase", "pid", b"pid", "principal", b"principal", "priority", b"priority", "queued_at", b"queued_at", "restarts", b"restarts", "result", b"result", "revision", b"revision", "snapshot", b"snapshot", "spec", b"spec", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure: _TypeAlias = _typing.Literal["failure"]  # noqa: Y015
     _WhichOneofArgType__failure: _TypeAlias = _typing.Literal["_failure", b"_failure"]  # noqa: Y015
@@ -501,6 +593,50 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Origin(_message.Message):
+    """Origin is the run that another one was made from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    kind: _builtins.str
+    """kind is fork, which goes another way, or replay, which does the same again."""
+    step: _builtins.int
+    """step is the number of finished steps that the two have in common."""
+    until: _builtins.int
+    """until is the number of finished steps at which a replay ends; absent for a fork."""
+    @_builtins.property
+    def anew(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """anew is what a fork has from its own spec instead of the checkpoint: steering, options,
+        generators.
+        """
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        step: _builtins.int = ...,
+        until: _builtins.int | None = ...,
+        anew: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "anew", b"anew", "kind", b"kind", "run", b"run", "step", b"step", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__until: _TypeAlias = _typing.Literal["until"]  # noqa: Y015
+    _WhichOneofArgType__until: _TypeAlias = _typing.Literal["_until", b"_until"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__until) -> _WhichOneofReturnType__until | None: ...
+
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
 
 @_typing.final
 class StepRows(_message.Message):
@@ -730,19 +866,23 @@ class CreateRunRequest(_message.Message):
 
     SPEC_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
     spec: _builtins.str
     """spec is YAML or JSON text."""
     request_id: _builtins.str
     """request_id is an idempotency key: the same again returns the first run; empty for none."""
+    priority: _builtins.int
+    """priority says who starts first of runs that wait: the highest does, and of equals the oldest."""
     def __init__(
         self,
         *,
         spec: _builtins.str = ...,
         request_id: _builtins.str = ...,
+        priority: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["priority", b"priority", "request_id", b"request_id", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -944,7 +1084,7 @@ Global___ResumeRunRequest: _TypeAlias = ResumeRunRequest  # noqa: Y015
 
 @_typing.final
 class ResumeRunResponse(_message.Message):
-    """ResumeRunResponse returns it, running."""
+    """ResumeRunResponse returns it, running or on its way to that."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -1050,6 +1190,60 @@ class DeleteRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DeleteRunResponse: _TypeAlias = DeleteRunResponse  # noqa: Y015
+
+@_typing.final
+class EvaluateRunRequest(_message.Message):
+    """EvaluateRunRequest names a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EvaluateRunRequest: _TypeAlias = EvaluateRunRequest  # noqa: Y015
+
+@_typing.final
+class EvaluateRunResponse(_message.Message):
+    """EvaluateRunResponse is what the validation set says."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
+    VALIDATION_ACCURACY_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """step is the number of finished steps."""
+    validation_loss: _builtins.float
+    """validation_loss is the mean over the set."""
+    validation_accuracy: _builtins.float
+    """validation_accuracy is 0 to 1; absent where targets are not classes."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        validation_loss: _builtins.float = ...,
+        validation_accuracy: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_accuracy", b"_validation_accuracy", "validation_accuracy", b"validation_accuracy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_accuracy", b"_validation_accuracy", "step", b"step", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__validation_accuracy: _TypeAlias = _typing.Literal["validation_accuracy"]  # noqa: Y015
+    _WhichOneofArgType__validation_accuracy: _TypeAlias = _typing.Literal["_validation_accuracy", b"_validation_accuracy"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_accuracy) -> _WhichOneofReturnType__validation_accuracy | None: ...
+
+Global___EvaluateRunResponse: _TypeAlias = EvaluateRunResponse  # noqa: Y015
 
 @_typing.final
 class WatchRunRequest(_message.Message):
@@ -1162,3 +1356,53 @@ class ExportRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportRunResponse: _TypeAlias = ExportRunResponse  # noqa: Y015
+
+@_typing.final
+class ReplayRunRequest(_message.Message):
+    """ReplayRunRequest names a run that has finished a step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    request_id: _builtins.str
+    """request_id makes the same request again return the first run; empty is none."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRunRequest: _TypeAlias = ReplayRunRequest  # noqa: Y015
+
+@_typing.final
+class ReplayRunResponse(_message.Message):
+    """ReplayRunResponse returns the new run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """run is in the queue."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRunResponse: _TypeAlias = ReplayRunResponse  # noqa: Y015

@@ -44,11 +44,19 @@ class RunsStub:
     PauseRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.PauseRunRequest, _runs_pb2.PauseRunResponse]
     """PauseRun lets a run stand still before its next step, and answers once it does."""
     ResumeRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ResumeRunRequest, _runs_pb2.ResumeRunResponse]
-    """ResumeRun lets a paused run go on, and answers once it does."""
+    """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
+    was put by goes back to the queue, and from there on with its newest good checkpoint.
+    """
     StopRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.StopRunRequest, _runs_pb2.StopRunResponse]
     """StopRun asks a run to end at its next step, validated and saved; it answers at once."""
     DeleteRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.DeleteRunRequest, _runs_pb2.DeleteRunResponse]
-    """DeleteRun forgets a run that has ended, with its history and its files."""
+    """DeleteRun forgets a run that has ended, with its history, its checkpoints and its other files."""
+    ReplayRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ReplayRunRequest, _runs_pb2.ReplayRunResponse]
+    """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+    it: the same spec and seed, every decision at its step. It ends where the other one stands.
+    """
+    EvaluateRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.EvaluateRunRequest, _runs_pb2.EvaluateRunResponse]
+    """EvaluateRun looks at the validation set at the next step; the training does not notice."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_runs_pb2.WatchRunRequest, _runs_pb2.WatchRunResponse]
     """WatchRun tells what happens to a run until it ends."""
     ExportRun: _grpc.UnaryStreamMultiCallable[_runs_pb2.ExportRunRequest, _runs_pb2.ExportRunResponse]
@@ -70,11 +78,19 @@ class RunsAsyncStub(RunsStub):
     PauseRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.PauseRunRequest, _runs_pb2.PauseRunResponse]  # type: ignore[assignment]
     """PauseRun lets a run stand still before its next step, and answers once it does."""
     ResumeRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.ResumeRunRequest, _runs_pb2.ResumeRunResponse]  # type: ignore[assignment]
-    """ResumeRun lets a paused run go on, and answers once it does."""
+    """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
+    was put by goes back to the queue, and from there on with its newest good checkpoint.
+    """
     StopRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.StopRunRequest, _runs_pb2.StopRunResponse]  # type: ignore[assignment]
     """StopRun asks a run to end at its next step, validated and saved; it answers at once."""
     DeleteRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.DeleteRunRequest, _runs_pb2.DeleteRunResponse]  # type: ignore[assignment]
-    """DeleteRun forgets a run that has ended, with its history and its files."""
+    """DeleteRun forgets a run that has ended, with its history, its checkpoints and its other files."""
+    ReplayRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.ReplayRunRequest, _runs_pb2.ReplayRunResponse]  # type: ignore[assignment]
+    """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+    it: the same spec and seed, every decision at its step. It ends where the other one stands.
+    """
+    EvaluateRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.EvaluateRunRequest, _runs_pb2.EvaluateRunResponse]  # type: ignore[assignment]
+    """EvaluateRun looks at the validation set at the next step; the training does not notice."""
     WatchRun: _aio.UnaryStreamMultiCallable[_runs_pb2.WatchRunRequest, _runs_pb2.WatchRunResponse]  # type: ignore[assignment]
     """WatchRun tells what happens to a run until it ends."""
     ExportRun: _aio.UnaryStreamMultiCallable[_runs_pb2.ExportRunRequest, _runs_pb2.ExportRunResponse]  # type: ignore[assignment]
@@ -123,7 +139,9 @@ class RunsServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_pb2.ResumeRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.ResumeRunResponse, _abc.Awaitable[_runs_pb2.ResumeRunResponse]]:
-        """ResumeRun lets a paused run go on, and answers once it does."""
+        """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
+        was put by goes back to the queue, and from there on with its newest good checkpoint.
+        """
 
     @_abc_1.abstractmethod
     def StopRun(
@@ -139,7 +157,25 @@ class RunsServicer(metaclass=_abc_1.ABCMeta):
         request: _runs_pb2.DeleteRunRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.DeleteRunResponse, _abc.Awaitable[_runs_pb2.DeleteRunResponse]]:
-        """DeleteRun forgets a run that has ended, with its history and its files."""
+        """DeleteRun forgets a run that has ended, with its history, its checkpoints and its other files."""
+
+    @_abc_1.abstractmethod
+    def ReplayRun(
+        self,
+        request: _runs_pb2.ReplayRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.ReplayRunResponse, _abc.Awaitable[_runs_pb2.ReplayRunResponse]]:
+        """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+        it: the same spec and seed, every decision at its step. It ends where the other one stands.
+        """
+
+    @_abc_1.abstractmethod
+    def EvaluateRun(
+        self,
+        request: _runs_pb2.EvaluateRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.EvaluateRunResponse, _abc.Awaitable[_runs_pb2.EvaluateRunResponse]]:
+        """EvaluateRun looks at the validation set at the next step; the training does not notice."""
 
     @_abc_1.abstractmethod
     def WatchRun(

@@ -366,6 +366,54 @@ class PolicyStatus(_message.Message):
 Global___PolicyStatus: _TypeAlias = PolicyStatus  # noqa: Y015
 
 @_typing.final
+class PolicyWish(_message.Message):
+    """PolicyWish is what a policy asked for, as far as it takes to do it again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class FactorsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    FACTORS_FIELD_NUMBER: _builtins.int
+    RAMP_STEPS_FIELD_NUMBER: _builtins.int
+    ramp_steps: _builtins.int
+    """ramp_steps is the length of the way there, 1 or more."""
+    @_builtins.property
+    def factors(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """factors says where its factors were to go, by group; those of groups that cooled down stayed."""
+
+    def __init__(
+        self,
+        *,
+        factors: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        ramp_steps: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["factors", b"factors", "ramp_steps", b"ramp_steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyWish: _TypeAlias = PolicyWish  # noqa: Y015
+
+@_typing.final
 class GroupChange(_message.Message):
     """GroupChange is what a decision did to one group, and how its new LR is made up."""
 
@@ -460,6 +508,9 @@ class Decision(_message.Message):
     REQUESTED_AT_FIELD_NUMBER: _builtins.int
     EDIT_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    EXPIRES_AFTER_STEPS_FIELD_NUMBER: _builtins.int
+    WISH_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """revision counts a run's decisions from 1, without gaps."""
     applied_step: _builtins.int
@@ -484,6 +535,10 @@ class Decision(_message.Message):
     """requested_at is when the daemon received the request, in seconds since the epoch; 0 where
     nobody asked.
     """
+    steps: _builtins.int
+    """steps is the length of an operator's ramp; absent for the other verbs."""
+    expires_after_steps: _builtins.int
+    """expires_after_steps says when an operator's wish is undone; absent is never."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupChange]:
         """groups are those that were changed, with old and new LR."""
@@ -495,6 +550,10 @@ class Decision(_message.Message):
     @_builtins.property
     def policy(self) -> Global___PolicyEdit:
         """policy is what was done to a policy; absent for other verbs."""
+
+    @_builtins.property
+    def wish(self) -> Global___PolicyWish:
+        """wish is what a policy asked for; absent for other sources, and where it did not ask."""
 
     def __init__(
         self,
@@ -512,23 +571,38 @@ class Decision(_message.Message):
         requested_at: _builtins.float = ...,
         edit: Global___ScheduleEdit | None = ...,
         policy: Global___PolicyEdit | None = ...,
+        steps: _builtins.int | None = ...,
+        expires_after_steps: _builtins.int | None = ...,
+        wish: Global___PolicyWish | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "edit", b"edit", "policy", b"policy", "value", b"value"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "policy", b"policy", "steps", b"steps", "value", b"value", "wish", b"wish"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_policy", b"_policy", "_value", b"_value", "applied_step", b"applied_step", "edit", b"edit", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "time", b"time", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "applied_step", b"applied_step", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "steps", b"steps", "time", b"time", "value", b"value", "verb", b"verb", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__edit: _TypeAlias = _typing.Literal["edit"]  # noqa: Y015
     _WhichOneofArgType__edit: _TypeAlias = _typing.Literal["_edit", b"_edit"]  # noqa: Y015
+    _WhichOneofReturnType__expires_after_steps: _TypeAlias = _typing.Literal["expires_after_steps"]  # noqa: Y015
+    _WhichOneofArgType__expires_after_steps: _TypeAlias = _typing.Literal["_expires_after_steps", b"_expires_after_steps"]  # noqa: Y015
     _WhichOneofReturnType__policy: _TypeAlias = _typing.Literal["policy"]  # noqa: Y015
     _WhichOneofArgType__policy: _TypeAlias = _typing.Literal["_policy", b"_policy"]  # noqa: Y015
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
     _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    _WhichOneofReturnType__wish: _TypeAlias = _typing.Literal["wish"]  # noqa: Y015
+    _WhichOneofArgType__wish: _TypeAlias = _typing.Literal["_wish", b"_wish"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__edit) -> _WhichOneofReturnType__edit | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_after_steps) -> _WhichOneofReturnType__expires_after_steps | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__policy) -> _WhichOneofReturnType__policy | None: ...
     @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__wish) -> _WhichOneofReturnType__wish | None: ...
 
 Global___Decision: _TypeAlias = Decision  # noqa: Y015
 

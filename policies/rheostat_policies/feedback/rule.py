@@ -11,7 +11,11 @@ from rheostat_policies.api import Observation
 if TYPE_CHECKING:
     from rheostat_policies.feedback.condition import Condition
 
-VARIABLES = (*Observation._fields, "progress", "train_loss_average")
+VARIABLES = (
+    *(name for name in Observation._fields if name != "probe"),
+    "progress",
+    "train_loss_average",
+)
 """What conditions and reasons may name."""
 
 _UNFIT = (AttributeError, IndexError, KeyError, TypeError, ValueError)

@@ -1,0 +1,106 @@
+"""The life of a change, from the request to the decision that answers it."""
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import msgspec
+
+from rheostat.errors import FailedPrecondition, InvalidRequest, RheostatError, Violation
+from rheostat.runs.errands import Errand, request_id_is_used
+from rheostat.runs.keeping import Keeper
+from rheostat.runs.live import LiveRun, is_answered_by
+from rheostat.runs.messages import PolicyVanished
+from rheostat.runs.reading import Reader
+from rheostat.runs.records import ChangeResult, Phase
+from rheostat.runs.sessions import PolicySession
+from rheostat.steering.inbox import stale
+from rheostat.steering.records import Change, Decision
+from rheostat.steering.requests import check
+
+_STEERABLE = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
+
+
+class Changes:
+    """Looks at requests, and brings them to trainers and their answers back."""
+
+    def __init__(self, reader: Reader, keeper: Keeper) -> None:
+        self._reader = reader
+        self._keeper = keeper
+
+    async def make(self, run: str, change: Change, *, wait: bool = True) -> ChangeResult:
+        """Change the LR of a run's groups at its next step boundary, or at the change's `at_step`.
+
+        With `wait` the answer comes when the change is applied and written down; a caller that
+        gives up leaves it on its way. One that waits for its step is written down at once, and
+        outlives trainer and daemon. The same `request_id` again gets the same answer.
+
+        Raises:
+            InvalidRequest: if it could never be satisfied.
+            NotFound, FailedPrecondition: if there is no such run, or it cannot be changed now.
+            RevisionConflict: if the run is not at `expected_revision`.
+            ResourceExhausted: if too many changes wait for their step.
+        """
+        view = await self._reader.get(run)
+        names = [group.name for group in view.groups]
+        check(change, names or change.groups)
+        if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
+            expected = f"a step of the run, which has {view.steps} and counts them from 0"
+            raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
+        request_id = change.request_id or str(uuid.uuid4())
+        change = msgspec.structs.replace(
+            change, request_id=request_id, requested_at=self._keeper.clock()
+        )
+        known = await self._reader.decided(run, request_id)
+        if known is not None and not change.dry_run:
+            if not is_answered_by(change, known, names):
+                raise request_id_is_used(request_id)
+            return ChangeResult(decision=known, request_id=request_id)
+        live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
+        if change.expected_revision is not None and change.expected_revision < live.view.revision:
+            # Revisions only grow, so this can be told without asking the trainer.
+            raise stale(live.view.revision, change.expected_revision)
+        errand = await self._ask(live, change)
+        decision: Decision | None = None
+        if wait or change.dry_run:
+            decision = await asyncio.shield(errand.answer)
+        return ChangeResult(decision=decision, request_id=request_id, dry_run=change.dry_run)
+
+    @asynccontextmanager
+    async def connect_policy(self, run: str, change: Change) -> AsyncIterator[PolicySession]:
+        """Make whoever asks a policy of a run, for the life of the block.
+
+        Args:
+            run: its name.
+            change: the wish to `attach` it, with its remote terms.
+
+        Raises:
+            InvalidRequest, NotFound, FailedPrecondition: if it cannot be attached.
+        """
+        assert change.policy is not None
+        policy = change.policy.policy
+        live = await self._reader.living(run, *_STEERABLE, to="be steered by a policy")
+        if policy in live.sessions:
+            raise FailedPrecondition(f"a policy {policy} is connected to run {run} already")
+        session = live.sessions[policy] = PolicySession(live, policy)
+        try:
+            await self.make(run, change)
+            yield session
+        finally:
+            del live.sessions[policy]
+            if not live.is_over:
+                live.tell(PolicyVanished(policy=policy))
+
+    async def _ask(self, run: LiveRun, change: Change) -> Errand:
+        """Send a change to the trainer; one that waits for its step is written down before."""
+        known = run.errands.join(change)
+        if known is None and change.at_step is not None and not change.dry_run:
+            store, name = self._keeper.store, run.view.name
+            await self._keeper.stored(store.keep_change, name, change)
+            try:
+                return run.ask(change)
+            except RheostatError:
+                await self._keeper.stored(store.drop_change, name, change.request_id)
+                raise
+        return known or run.ask(change)

@@ -1,0 +1,72 @@
+"""From a living run to its state."""
+
+from typing import Any
+
+import msgspec
+from torch import Tensor, nn
+
+from rheostat.runs.messages import Unacknowledged
+from rheostat.steering.remembering import remember
+from rheostat.trainer.building import Parts
+from rheostat.trainer.checkpoints.state import LOOP, MODEL, OPTIMIZER, State
+from rheostat.trainer.checkpoints.trees import flatten
+from rheostat.trainer.generators import remember_generators
+from rheostat.trainer.gradients import GradientWatch
+from rheostat.trainer.predictions import PredictionWatch
+from rheostat.trainer.progress import Progress
+
+
+def gather(
+    parts: Parts,
+    progress: Progress,
+    gradients: GradientWatch | None,
+    predictions: PredictionWatch,
+    unacknowledged: Unacknowledged,
+) -> State:
+    """Return the state of a run whose next LRs are settled and whose next step has not begun.
+
+    Its tensors are those of the run, not copies.
+
+    Raises:
+        FailedPrecondition: if something is of a kind that cannot be kept; says what.
+    """
+    model, optimizer, loop = model_tensors(parts.model), dict[str, Tensor](), dict[str, Tensor]()
+    seen = (None if gradients is None else gradients.memory(), predictions.memory())
+    plain = {
+        "steering": msgspec.to_builtins(remember(parts.steering)),
+        "progress": msgspec.to_builtins(progress),
+        "extra": flatten(extra_states(parts.model), "extra", model),
+        "optimizer": flatten(parts.optimizer.state_dict(), "optimizer", optimizer),
+        "generators": flatten(remember_generators(parts.device), "generators", loop),
+        "seen": flatten(seen, "seen", loop),
+    }
+    is_validated = progress.validation_step == progress.step
+    return State(
+        step=progress.step,
+        revision=parts.steering.revision,
+        validation_loss=progress.validation_loss if is_validated else None,
+        tensors={MODEL: model, OPTIMIZER: optimizer, LOOP: loop},
+        plain=plain,
+        unacknowledged=unacknowledged,
+    )
+
+
+def model_tensors(model: nn.Module) -> dict[str, Tensor]:
+    """Return parameters and buffers by name, also buffers that a state dict leaves out.
+
+    What stands in the model under several names is there under its first.
+    """
+    return {
+        name: tensor.detach()
+        for name, tensor in (*model.named_parameters(), *model.named_buffers())
+    }
+
+
+def extra_states(model: nn.Module) -> dict[str, Any]:
+    """Return what modules keep beside their tensors, by the module's name."""
+    plain = nn.Module.get_extra_state
+    return {
+        name: module.get_extra_state()
+        for name, module in model.named_modules()
+        if type(module).get_extra_state is not plain
+    }

@@ -1,0 +1,190 @@
+"""When a checkpoint is taken, and the thread that writes it while the run goes on."""
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rheostat.errors import FailedPrecondition
+from rheostat.runs.checkpoints import list_checkpoints, prune
+from rheostat.runs.messages import Message, SaveCommand, Saved, SaveFailed
+from rheostat.spec.models import CheckpointSpec
+from rheostat.trainer.checkpoints.files import sweep, write_state
+from rheostat.trainer.checkpoints.state import HostCopies, State
+from rheostat.trainer.progress import Progress
+
+BEST_SECONDS = 10.0
+"""Least time from any checkpoint to one that is taken because it is the best."""
+
+Gather = Callable[[], State]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Why a checkpoint is to be taken."""
+
+    reason: str
+    command: SaveCommand | None = None
+    """Who asked; None where it was due."""
+
+
+class Saver:
+    """Takes a run's checkpoints: the loop stands still for the copy alone.
+
+    One is written at a time. What falls due meanwhile waits, and is then taken of the step that the
+    run has come to.
+
+    Args:
+        folder: of the run's checkpoints.
+        run: whose they are.
+        spec: when they are due, and how many are kept.
+        spec_sha256: of the run's spec.
+    """
+
+    def __init__(self, folder: Path, run: str, spec: CheckpointSpec, spec_sha256: str) -> None:
+        self._folder = folder
+        self._run = run
+        self._spec = spec
+        self._spec_sha256 = spec_sha256
+        self._copies = HostCopies()
+        self._thread: threading.Thread | None = None
+        self._news: list[Message] = []
+        self._asked: list[SaveCommand] = []
+        self._owed: str | None = None
+        self._looked_at = 0
+        self._taken_at = time.perf_counter()
+        self._hopeless: str = ""
+        sweep(folder)
+        losses = [one.validation_loss for one in list_checkpoints(folder)]
+        self._lowest = min((loss for loss in losses if loss is not None), default=float("inf"))
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a checkpoint is being written."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def ask(self, command: SaveCommand) -> None:
+        """Have a checkpoint taken as soon as none is being written."""
+        self._asked.append(command)
+
+    def owe(self, reason: str) -> None:
+        """Have a checkpoint taken at this boundary or the next at which none is being written."""
+        self._owed = reason
+
+    def look(self, progress: Progress, gather: Gather) -> None:
+        """Take a checkpoint if one is due or asked for; called once at each settled boundary.
+
+        Args:
+            progress: of the run.
+            gather: returns the run's state.
+        """
+        if progress.step != self._looked_at:
+            self._looked_at = progress.step
+            self._owed = self._owed or self._due(progress)
+        if (self._owed is None and not self._asked) or self.is_busy:
+            return
+        order = Order(self._owed or "")
+        if self._asked:
+            order = Order("asked", self._asked.pop(0))
+        else:
+            self._owed = None
+        self._take(order, progress, gather)
+
+    def take_news(self) -> list[Message]:
+        """Return what became of checkpoints since the last time."""
+        if not self._news:
+            return []
+        taken, self._news = self._news, []
+        return taken
+
+    def finish(self, progress: Progress, gather: Gather | None) -> None:
+        """Wait until everything is on the disk, also what is owed or asked for.
+
+        Args:
+            progress: of the run.
+            gather: returns the run's state; None where it has come to its end, and there is
+                nothing to go on with.
+        """
+        self._wait()
+        while gather is not None and (self._owed is not None or self._asked):
+            self.look(progress, gather)
+            self._wait()
+        for command in self._asked:
+            text = f"the run has come to its end after {progress.step} steps: take its weights"
+            self._news.append(
+                SaveFailed(message=text, step=progress.step, command_id=command.command_id)
+            )
+        self._asked.clear()
+
+    def _due(self, progress: Progress) -> str | None:
+        """Return why a checkpoint is due after the step just finished, None where none is."""
+        spec, loss = self._spec, progress.validation_loss
+        waited = time.perf_counter() - self._taken_at
+        is_new = progress.validation_step == progress.step
+        is_best = is_new and loss is not None and loss < self._lowest
+        if is_best and spec.keep_best and waited >= BEST_SECONDS:
+            return "best"
+        if spec.every is not None and progress.step % spec.every == 0:
+            return "every"
+        seconds = spec.seconds
+        return "every" if seconds is not None and waited >= seconds else None
+
+    def _take(self, order: Order, progress: Progress, gather: Gather) -> None:
+        began = time.perf_counter()
+        try:
+            live = gather()
+        except FailedPrecondition as error:
+            # It will be so the next time too: once is enough for those nobody asks for.
+            if order.command is not None or str(error) != self._hopeless:
+                self._fail(order, progress.step, error)
+            self._hopeless = str(error)
+            self._taken_at = began
+            return
+        if order.reason in ("every", "best") and not self._copies.fits(live.tensors):
+            # The room first, and then the state of the step that will have been reached.
+            self._owed = order.reason
+            self._start(lambda: self._copies.make_room(live.tensors))
+            return
+        state = self._copies.take(live)
+        self._taken_at = time.perf_counter()
+        if state.validation_loss is not None:
+            self._lowest = min(self._lowest, state.validation_loss)
+        stalled = self._taken_at - began
+        self._start(lambda: self._write(order, state, began, stalled))
+
+    def _write(self, order: Order, state: State, began: float, stalled: float) -> None:
+        command = order.command
+        try:
+            info = write_state(
+                self._folder,
+                state,
+                run=self._run,
+                spec_sha256=self._spec_sha256,
+                reason=order.reason,
+                pinned=command is not None and command.pin,
+            )
+            prune(self._folder, keep=self._spec.keep, keep_best=self._spec.keep_best)
+        except Exception as error:
+            self._fail(order, state.step, error)
+            return
+        self._news.append(
+            Saved(
+                info=info,
+                seconds=time.perf_counter() - began,
+                stalled=stalled,
+                command_id=None if command is None else command.command_id,
+            )
+        )
+
+    def _fail(self, order: Order, step: int, error: Exception) -> None:
+        command_id = None if order.command is None else order.command.command_id
+        self._news.append(SaveFailed(message=str(error), step=step, command_id=command_id))
+
+    def _start(self, work: Callable[[], None]) -> None:
+        self._thread = threading.Thread(target=work, name="checkpoint", daemon=True)
+        self._thread.start()
+
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join()

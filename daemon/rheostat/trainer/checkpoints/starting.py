@@ -1,0 +1,88 @@
+"""A trainer's beginning: from nothing, or from where another one was interrupted."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+from rheostat.runs.messages import Ready
+from rheostat.runs.records import STEERING
+from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, StartOrder
+from rheostat.spec.models import Spec
+from rheostat.steering.script import Script
+from rheostat.trainer.building import Parts, build
+from rheostat.trainer.checkpoints.files import read_state
+from rheostat.trainer.checkpoints.restoring import restore
+from rheostat.trainer.checkpoints.saver import Saver
+from rheostat.trainer.checkpoints.state import State
+from rheostat.trainer.loop import Loop
+from rheostat.trainer.peers import Peer
+from rheostat.trainer.ranks import Alone
+
+
+def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
+    """Build a run from its folder, bring it to where it had come, and tell that it is ready.
+
+    Args:
+        run: its name.
+        folder: with its spec.
+        link: whom to tell.
+        order: where to begin, and what has been decided from there on.
+
+    Raises:
+        InvalidSpec: for what only torch, the data and the model can tell.
+        BadCheckpoint: if the checkpoint that the order names is not whole or not this run's.
+        RheostatError: if what had been decided cannot be done again.
+    """
+    text = (folder / SPEC_FILE).read_bytes()
+    spec, digest = Spec.model_validate_json(text), hashlib.sha256(text).hexdigest()
+    parts = build(spec, run)
+    state, lost = None, list[str]()
+    if order.checkpoint is not None:
+        state = read_state(Path(order.checkpoint), spec_sha256=digest)
+        lost = restore(parts, state, order.anew)
+    script = Script(order.decisions, order.offences, order.steps_done)
+    parts.steering.follow(script)
+    for line in _told(parts, order, script, state):
+        print(line, flush=True)
+    link.send(
+        Ready(
+            steps=parts.steering.steps,
+            groups=tuple(group.describe() for group in parts.groups),
+            device=str(parts.device),
+            warnings=(*parts.warnings, *lost),
+            step=0 if state is None else state.step,
+        )
+    )
+    saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest)
+    return Loop(parts, link, Alone(), saver, state, anew=order.anew, until=order.until)
+
+
+def _told(parts: Parts, order: StartOrder, script: Script, state: State | None) -> Sequence[str]:
+    """Say for the log what the run goes on with, and what takes precedence over what."""
+    if state is None and not order.decisions:
+        return ()
+    where = (
+        "from its beginning" if state is None else f"at step {state.step} from {order.checkpoint}"
+    )
+    lines = [f"attempt {order.attempt} goes on {where}"]
+    if order.anew:
+        lines.append(f"{', '.join(order.anew)}: the spec takes precedence over the checkpoint")
+    if state is not None and STEERING not in order.anew:
+        lines.append(
+            "schedule, overrides and policies are the checkpoint's, at its revision "
+            f"{state.revision}; they take precedence over the spec"
+        )
+    if order.decisions:
+        first, last = order.decisions[0].revision, order.decisions[-1].revision
+        lines.append(
+            f"decisions {first} to {last} are newer and take precedence; they act again at their "
+            f"steps, and nothing new is decided before step {script.end}"
+        )
+    if state is not None and STEERING not in order.anew:
+        saved = [float(group["lr"]) for group in parts.optimizer.param_groups]
+        for group, lr in zip(parts.steering.groups, saved, strict=True):
+            lines.append(
+                f"the LR of group {group.name} is {group.learning_rate!r}, as steering says; in "
+                f"the optimizer's state stood {lr!r}"
+            )
+    return lines

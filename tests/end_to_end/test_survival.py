@@ -1,0 +1,135 @@
+"""Daemons and trainers that are killed, stopped and put by: the run ends as if nothing had been."""
+
+import os
+import signal
+
+import pytest
+
+STEPS, EVERY = 500, 100
+CHANGES = ((200, 0.5), (400, 0.25))
+"""What operators ask for right at the start: at which step to scale the LR, and by how much."""
+SPEC = {
+    "model": {"name": "mlp", "args": {"hidden": [128, 128]}},
+    "data": {"batch_size": 128},
+    "policies": [{"name": "plateau", "args": {"patience": 2}}],
+    "train": {"steps": STEPS},
+    "evaluate": {"every": EVERY},
+    "checkpoint": {"every": 50},
+}
+
+
+def begin(daemon):
+    """Return a run of some seconds that trains and has been asked for all its changes."""
+    run = daemon.create(name="long", **SPEC)
+    run.reach("running")
+    for step, factor in CHANGES:
+        run.change("scale", factor, at_step=step, request_id=f"at-{step}", wait=False)
+    return run
+
+
+def told(run, folder):
+    """Return everything that a run leaves behind, and that its accidents must not change.
+
+    A run that is stopped is validated then, which shows in that row and nowhere else.
+    """
+    rows = run.export(folder / "run.csv")
+    for row in rows:
+        if (int(row["step"]) + 1) % EVERY:
+            row["validation_loss"] = row["validation_accuracy"] = ""
+    history = [
+        (one.decision.revision, one.decision.applied_step, one.decision.source, one.decision.groups)
+        for one in run.history
+    ]
+    return rows, history
+
+
+@pytest.fixture(scope="module")
+def undisturbed(daemon, tmp_path_factory):
+    """What the run leaves behind that nothing happens to."""
+    run = begin(daemon)
+    assert run.end().phase == "succeeded"
+    return told(run, tmp_path_factory.mktemp("undisturbed"))
+
+
+def kinds(run):
+    return [event.kind for event in run.view.events]
+
+
+def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
+    start_daemon, undisturbed, is_alive, wait_until, tmp_path
+):
+    daemon = start_daemon()
+    run = begin(daemon)
+    run.advance(50)
+    trainer = run.view.pid
+
+    daemon.kill()
+    log = daemon.state_dir / "runs" / "long" / "checkpoints"
+    wait_until(lambda: (log / "step-000000000300").exists(), "it has passed the first change")
+    run.daemon = start_daemon()
+    adopted = run.reach("running")
+    view = run.end()
+
+    assert adopted.pid == trainer
+    assert view.attempt == 1
+    assert (view.phase, kinds(run)) == ("succeeded", ["adopted"])
+    assert told(run, tmp_path) == undisturbed
+
+
+def test_a_run_that_ends_without_a_daemon_leaves_the_next_one_a_letter(
+    start_daemon, undisturbed, is_alive, wait_until, tmp_path
+):
+    daemon = start_daemon()
+    run = begin(daemon)
+    run.advance(50)
+    trainer = run.view.pid
+
+    daemon.kill()
+    wait_until(lambda: not is_alive(trainer), "the trainer has ended by itself")
+    run.daemon = start_daemon()
+
+    assert run.end().phase == "succeeded"
+    assert run.view.attempt == 1
+    assert told(run, tmp_path) == undisturbed
+
+
+def test_a_run_survives_its_trainer_and_then_both_trainer_and_daemon(
+    start_daemon, undisturbed, tmp_path
+):
+    daemon = start_daemon()
+    run = begin(daemon)
+    run.advance(60)
+    os.kill(run.view.pid, signal.SIGKILL)
+    run.reach("starting")
+    restarted = run.reach("running")
+    assert run.daemon.metric("rheostat_trainer_restarts_total", run="long", reason="killed") == 1
+    run.advance(100)
+    os.kill(run.view.pid, signal.SIGKILL)
+    daemon.kill()
+    run.daemon = start_daemon()
+    view = run.end()
+
+    assert restarted.attempt == 2
+    assert (view.phase, view.restarts) == ("succeeded", {"killed": 1, "lost": 1})
+    assert told(run, tmp_path) == undisturbed
+
+
+def test_a_run_goes_on_after_a_drain_and_after_it_was_stopped(
+    start_daemon, undisturbed, rheostat, tmp_path
+):
+    daemon = start_daemon()
+    run = begin(daemon)
+    run.advance(100)
+    assert daemon.terminate() == 0
+    run.daemon = start_daemon()
+    run.reach("running")
+    run.advance(100)
+    stopped = run.stop()
+    resumed = rheostat("runs", "resume", "long")
+    view = run.end()
+
+    assert stopped.phase == "stopped"
+    assert resumed.returncode == 0, resumed.stderr
+    assert (view.phase, view.attempt, view.restarts) == ("succeeded", 3, {})
+    assert kinds(run) == ["suspended"]
+    assert told(run, tmp_path) == undisturbed

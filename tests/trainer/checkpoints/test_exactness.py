@@ -1,0 +1,277 @@
+"""A run that is interrupted and goes on ends as the one left alone, to the last bit."""
+
+import random
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from rheostat.runs.messages import ChangeCommand, Ready, Warned
+from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
+from rheostat_policies import SCHEDULES
+
+STEPS = 40
+
+OPTIMIZERS = {
+    "SGD": {"momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
+    "Adam": {"amsgrad": True},
+    "AdamW": {"fused": True},
+    "Adamax": {},
+    "NAdam": {},
+    "RAdam": {},
+    "RMSprop": {"centered": True, "momentum": 0.5},
+    "Rprop": {},
+    "ASGD": {},
+    "Adagrad": {},
+    "Adadelta": {},
+    "Adafactor": {},
+    "LBFGS": {"max_iter": 3, "history_size": 3},
+    "schedulefree:AdamWScheduleFree": {"warmup_steps": 5},
+    "schedulefree:SGDScheduleFree": {},
+    "prodigyopt:Prodigy": {},
+    "pytorch_optimizer:Lion": {},
+    "pytorch_optimizer:DAdaptAdam": {},
+    "pytorch_optimizer:AdaBelief": {},
+    "pytorch_optimizer:Ranger21": {"num_iterations": STEPS},
+}
+POLICIES: list[dict[str, Any]] = [
+    {"name": "loss_spike", "args": {"warmup_steps": 5, "threshold": 1.05, "hold_steps": 3}},
+    {"name": "plateau", "args": {"patience": 0, "metric": "validation_loss"}},
+    {"name": "greedy", "args": {"patience": 1}},
+    {"name": "adalrs", "args": {}},
+    {"name": "hypergradient", "args": {}},
+    {"name": "kl_band", "args": {}},
+    {"name": "noise_scale", "args": {}},
+    {
+        "name": "rules",
+        "args": {
+            "rules": [
+                {
+                    "name": "high",
+                    "when": "train_loss > 1.01 * train_loss_average",
+                    "cooldown": 2,
+                    "then": {"scale": 0.9},
+                }
+            ]
+        },
+    },
+]
+
+
+def assert_goes_on(
+    make: Any,
+    *,
+    at: int | None = None,
+    commands: Any = None,
+    **spec: Any,
+) -> tuple[Any, Any]:
+    """Interrupt a run somewhere, let it go on, and compare it with the same run left alone."""
+    at = random.randrange(1, STEPS - 4) if at is None else at
+    alone = make(**spec).begin(commands)
+    expected = alone.finish()
+    run = make(**spec)
+    interrupted, order = run.interrupt(at, commands)
+
+    later = {step: some for step, some in (commands or {}).items() if step > interrupted.step}
+    went_on = run.begin(later, order)
+    last = went_on.finish()
+
+    where = f"interrupted at step {at}"
+    assert went_on.all(Warned) == [], where
+    assert not [one for one in went_on.all(Ready)[0].warnings if "last bit" in one], where
+    assert list(went_on.losses()) == list(range(at, alone.step))
+    for heard in (interrupted, went_on):
+        for column in ("train_loss", "learning_rate", "base"):
+            assert_part_of(heard.column(column), alone.column(column), f"{where}: {column}")
+        assert_part_of(heard.validations(), alone.validations(), f"{where}: validations")
+    assert last.keys() == expected.keys()
+    assert all(torch.equal(last[name], expected[name]) for name in last), where
+    decided = [*interrupted.decisions, *went_on.decisions]
+    assert [untimed(one) for one in decided] == [untimed(one) for one in alone.decisions]
+    return alone, went_on
+
+
+def assert_part_of(part: dict[Any, float], whole: dict[Any, float], where: str) -> None:
+    assert {step: whole.get(step) for step in part} == part, where
+
+
+def untimed(decision: Any) -> Any:
+    return (decision.revision, decision.applied_step, decision.source, decision.groups)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_every_family_of_optimizers(a_run: Any, name: str) -> None:
+    lr = 1.0 if "Prodigy" in name or "DAdapt" in name else 0.01
+    optimizer = {"name": name, "lr": lr, "args": OPTIMIZERS[name]}
+    assert_goes_on(a_run, optimizer=optimizer, train={"steps": STEPS, "grad_clip": 1.0})
+
+
+def test_several_optimizers_that_step_as_one(a_run: Any) -> None:
+    groups = [
+        {"preset": "muon_2d", "args": {"momentum": 0.9}},
+        {"name": "own", "match": "bias", "optimizer": {"name": "RMSprop", "lr": 0.003}},
+    ]
+    alone, _ = assert_goes_on(a_run, groups=groups, optimizer={"name": "AdamW", "lr": 0.01})
+
+    assert len(alone.loop.parts.groups) > 1
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy["name"])
+def test_every_policy(a_run: Any, policy: dict[str, Any]) -> None:
+    assert_goes_on(
+        a_run,
+        policies=[policy],
+        optimizer={"name": "Adam", "lr": 0.02},
+        train={"steps": STEPS, "accumulate": 4},
+        evaluate={"every": 3},
+    )
+
+
+@pytest.mark.parametrize("schedule", ["OneCycleLR", "CyclicLR", "warmup_stable_decay"])
+def test_schedules_that_move_momenta_and_others(a_run: Any, schedule: str) -> None:
+    args = {"base_lr": 0.01, "max_lr": 0.2, "step_size_up": 5} if schedule == "CyclicLR" else {}
+    if schedule == "warmup_stable_decay":
+        args = {"num_warmup_steps": 4, "num_decay_steps": 10}
+    assert schedule in SCHEDULES
+    assert_goes_on(a_run, schedule={"name": schedule, "args": args})
+
+
+def test_operators_edits_and_policies_that_came_while_it_trained(a_run: Any) -> None:
+    edits: dict[int, Change] = {
+        3: Change(verb=Verb.SCALE, value=0.5, expires_after_steps=20),
+        6: Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="linear")),
+        9: Change(verb=Verb.ATTACH, policy=PolicyEdit(policy="greedy", args='{"patience": 1}')),
+        12: Change(verb=Verb.RAMP, value=0.2, steps=15),
+        15: Change(verb=Verb.DETACH, policy=PolicyEdit(policy="loss_spike")),
+        18: Change(verb=Verb.HORIZON, edit=ScheduleEdit(steps=STEPS + 5)),
+        21: Change(verb=Verb.HOLD, value=0.05, expires_after_steps=4),
+        30: Change(verb=Verb.COOLDOWN, edit=ScheduleEdit(ratio=0.1)),
+    }
+    commands = {
+        step: [ChangeCommand(command_id=step, change=change)] for step, change in edits.items()
+    }
+    guardrails = {"max_ratio_per_step": 1.5, "max_drift": 4.0}
+    for at in (2, 7, 16, 19, 23, 33):
+        alone, _ = assert_goes_on(
+            a_run,
+            at=at,
+            commands=commands,
+            schedule={"name": "warmup_cosine", "args": {"warmup_steps": 5}},
+            policies=[{"name": "loss_spike", "args": {"warmup_steps": 4}}],
+            guardrails=guardrails,
+        )
+        assert len(alone.decisions) > len(edits)
+
+
+PLUGIN = """
+import random
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import Dataset
+
+
+class Net(nn.Module):
+    \"\"\"Batch norm, dropout, tied weights, a buffer that no state dict holds, extra state.\"\"\"
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.norm = nn.Linear(64, 16), nn.BatchNorm1d(16)
+        self.inner = nn.Linear(16, 16)
+        self.tied = nn.Linear(16, 16)
+        self.tied.weight = self.inner.weight
+        self.last = nn.Linear(16, 10)
+        self.register_buffer("mean", torch.zeros(16), persistent=False)
+        self.calls = 0
+
+    def get_extra_state(self):
+        return {"calls": self.calls, "pair": (1, torch.tensor([self.calls]))}
+
+    def set_extra_state(self, state):
+        assert state["pair"][1].item() == state["calls"]
+        self.calls = state["calls"]
+
+    def forward(self, inputs):
+        hidden = self.norm(self.first(inputs.flatten(1)))
+        if self.training:
+            self.calls += 1
+            self.mean.mul_(0.9).add_(hidden.detach().mean(0), alpha=0.1)
+            hidden = hidden * (1 + 0.01 * random.random() + 0.01 * np.random.rand())
+            hidden = hidden + 0.001 * self.calls
+        hidden = nn.functional.dropout(torch.relu(hidden - self.mean), 0.3, self.training)
+        return self.last(self.tied(self.inner(hidden)))
+
+
+class Images(Dataset):
+    classes = 10
+
+    def __init__(self, samples):
+        self.samples = samples
+        self.targets = torch.arange(samples) % 10
+
+    def __len__(self):
+        return self.samples
+
+    def __getitem__(self, index):
+        noise = torch.rand(64) + random.random()
+        return noise + index % 10, int(self.targets[index])
+
+
+def images():
+    return Images(200)
+
+
+class Holder(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = nn.Linear(64, 10)
+
+    def get_extra_state(self):
+        return {1, 2}
+
+    def set_extra_state(self, state):
+        pass
+
+    def forward(self, inputs):
+        return self.inner(inputs.flatten(1))
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    (tmp_path / "checkpoint_plugin.py").write_text(textwrap.dedent(PLUGIN))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    return "checkpoint_plugin"
+
+
+def test_a_model_that_draws_remembers_and_ties_its_weights(a_run: Any, plugin: str) -> None:
+    assert_goes_on(a_run, model={"name": f"{plugin}:Net"}, evaluate={"every": 5})
+
+
+def test_data_that_workers_fetch_and_vary(a_run: Any, plugin: str) -> None:
+    data = {"name": f"{plugin}:images", "batch_size": 16}
+    model = {"name": "mlp", "args": {"hidden": [8]}}
+    assert_goes_on(a_run, data=data, model=model, train={"steps": STEPS})
+
+
+def test_micro_batches_and_bfloat16(a_run: Any) -> None:
+    train = {"steps": STEPS, "precision": "bfloat16", "accumulate": 2, "grad_clip": 0.5}
+    assert_goes_on(a_run, train=train)
+
+
+@pytest.mark.parametrize("name", ["fashion_mnist"])
+def test_larger_data_that_is_gathered_batch_by_batch(a_run: Any, name: str) -> None:
+    root = Path("/usr/share/datasets/fashion-mnist")
+    if not root.is_dir():
+        pytest.skip("Fashion-MNIST is not installed: make parts")
+    assert_goes_on(a_run, data={"name": name, "root": str(root), "batch_size": 32})
+
+
+def test_a_compiled_model_and_optimizer(a_run: Any) -> None:
+    train = {"steps": STEPS, "compile": True}
+    _, went_on = assert_goes_on(a_run, train=train, optimizer={"name": "AdamW", "lr": 0.01})
+
+    rates = [group["lr"] for group in went_on.loop.parts.optimizer.param_groups]
+    assert all(isinstance(rate, torch.Tensor) for rate in rates)
