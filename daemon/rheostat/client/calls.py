@@ -4,7 +4,7 @@ import getpass
 import json
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from rheostat.api.filling import filled
 from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -273,6 +274,24 @@ def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeRes
     module = policies_pb2 if path.startswith("Policies/") else pb
     response = getattr(module, f"{path.partition('/')[2]}Response")
     return Call(f"/rheostat.v1.{path}", request, response, read)
+
+
+def probe_learning_rates(
+    run: str, learning_rates: Sequence[float], steps: int, groups: Sequence[str]
+) -> Call[ProbeReport]:
+    """Return the call that tries LRs out."""
+    return Call(
+        _learning_rates("ProbeLearningRates"),
+        filled(
+            pb.ProbeLearningRatesRequest,
+            run=run,
+            learning_rates=list(learning_rates),
+            steps=steps,
+            groups=list(groups),
+        ),
+        pb.ProbeLearningRatesResponse,
+        lambda response: to_record(response, ProbeReport),
+    )
 
 
 def explain(run: str, step: int | None) -> Call[Explanation]:

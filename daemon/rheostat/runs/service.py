@@ -1,7 +1,7 @@
 """What the rest of the daemon asks of runs: the one face of this room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -22,6 +22,7 @@ from rheostat.runs.messages import (
     SaveCommand,
     StopCommand,
 )
+from rheostat.runs.probing import ProbeReport, Probes
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import (
     ChangeResult,
@@ -77,6 +78,7 @@ class RunService:
         )
         self._reader = Reader(self._lifecycle, self._keeper)
         self._changes = Changes(self._reader, self._keeper)
+        self._probes = Probes(self._reader, self._keeper)
         self._branches = Branches(self._reader, self._keeper, self._lifecycle, supervisor)
 
     async def start(self, *, continue_queue: bool = True) -> None:
@@ -315,6 +317,20 @@ class RunService:
     ) -> ChangeResult:
         """Change the LR of a run's groups, or what makes it; see `Changes.make`."""
         return await self._changes.make(run, change, wait=wait)
+
+    async def probe_learning_rates(
+        self,
+        run: str,
+        learning_rates: Sequence[float],
+        *,
+        steps: int,
+        groups: Sequence[str] = (),
+        principal: str,
+    ) -> ProbeReport:
+        """Try LRs out from the present state, which comes back; see `Probes.make`."""
+        return await self._probes.make(
+            run, learning_rates, steps=steps, groups=groups, principal=principal
+        )
 
     def connect_policy(
         self, run: str, change: Change
