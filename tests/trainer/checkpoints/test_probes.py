@@ -18,6 +18,7 @@ from rheostat.runs.messages import (
     Refused,
     ResumeCommand,
     StopCommand,
+    Warned,
 )
 from rheostat.runs.starting import StartOrder
 from rheostat.steering.records import Change, Verb
@@ -229,6 +230,19 @@ class Trier:
         if (seen.step + 1) % self.every == 0:
             return Action(probe=Probe(factors=tuple(self.factors), steps=self.steps)), state
         return Action(), state
+
+
+class Setter:
+    '''Sets its factor once.'''
+
+    def __init__(self, at, factor):
+        self.at, self.factor = at, factor
+
+    def initial_state(self, run):
+        return None
+
+    def decide(self, state, seen):
+        return Action(factor=self.factor if seen.step == self.at else None), state
 """
 
 
@@ -237,7 +251,7 @@ def trier(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list
     """Make the policies of a spec: one that tries."""
     (tmp_path / "probe_plugin.py").write_text(POLICIES)
     monkeypatch.syspath_prepend(str(tmp_path))
-    return lambda **args: [{"name": "probe_plugin:Trier", "args": args}]
+    return lambda kind="Trier", **args: [{"name": f"probe_plugin:{kind}", "args": args}]
 
 
 def state_of(daemon: Any) -> Any:
@@ -250,6 +264,21 @@ def test_a_policy_sees_what_it_had_tried_in_its_next_observation(a_run: Any, tri
 
     assert [step for step, _, _ in state_of(daemon)] == list(range(6, STEPS, 6))
     assert [one.applied_step for one in daemon.decisions] == list(range(7, STEPS, 6))
+
+
+def test_its_trial_is_what_the_run_would_be_with_that_factor_from_there(
+    a_run: Any, trier: Any
+) -> None:
+    spec = {"schedule": {"name": "cosine"}, "groups": [{"name": "bias", "match": "bias"}]}
+    halve = ChangeCommand(command_id=1, change=Change(verb=Verb.SCALE, value=0.5))
+    set_there = a_run(policies=trier("Setter", at=9, factor=3.0), **spec).begin({5: [halve]})
+    set_there.finish()
+    tried = a_run(policies=trier(every=10, factors=[3.0], steps=5), **spec).begin({5: [halve]})
+    tried.loop.advance(12)
+
+    [[_, _, [end]]] = state_of(tried)
+    assert end == set_there.losses()[14]
+    assert end != tried.losses().get(14)
 
 
 def test_a_policy_in_shadow_may_try_too_and_leaves_no_trace(a_run: Any, trier: Any) -> None:
@@ -277,6 +306,18 @@ def test_an_interrupted_run_tries_again_and_decides_the_same(
 
     assert state_of(daemon) == state_of(alone)
     assert all(torch.equal(last[name], expected[name]) for name in expected)
+
+
+def test_a_replay_tries_again_and_comes_to_the_same(a_run: Any, trier: Any) -> None:
+    alone = a_run(policies=trier()).begin()
+    alone.finish()
+    script = StartOrder(decisions=tuple(alone.decisions), steps_done=STEPS)
+    again = a_run(policies=trier()).begin(None, script)
+    again.finish()
+
+    assert again.losses() == alone.losses()
+    assert state_of(again) == state_of(alone)
+    assert again.all(Warned) == []
 
 
 def test_a_pause_interrupts_what_a_policy_tries_and_it_begins_anew(a_run: Any, trier: Any) -> None:
