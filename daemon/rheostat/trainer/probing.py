@@ -118,10 +118,13 @@ class Prober:
         return answers
 
     def _for_policy(self, policy: AttachedPolicy, step: int, snapshot: Snapshot) -> ProbeResult:
-        probe, groups = policy.probe, self._parts.steering.groups
+        probe, groups, began = policy.probe, self._parts.steering.groups, time.perf_counter()
         assert probe is not None
         rates = [partial(with_factor, groups, policy.name, factor) for factor in probe.factors]
         losses = [self._try(one, step, probe.steps, snapshot) for one in rates]
+        tried = f"{len(rates)} factors for {probe.steps} steps each"
+        seconds = time.perf_counter() - began
+        print(f"step {step}: {policy.name} tried {tried}, in {seconds:.2f} s", flush=True)
         return ProbeResult(probe.factors, tuple(losses))
 
     def _for_operator(self, command: ProbeCommand, step: int, snapshot: Snapshot) -> Probed:
