@@ -19,6 +19,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RunView,
     StepRows,
     WatchEvent,
@@ -198,6 +199,14 @@ class Client:
             timeout: seconds to wait; None is the client's own. The run stands still meanwhile.
         """
         return self._ask(calls.probe_learning_rates(run, learning_rates, steps, groups), timeout)
+
+    def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
+        """Return the changes of a run that wait for a second principal's approval, oldest first."""
+        return self._ask(calls.list_held_changes(run))
+
+    def approve_change(self, run: str, request_id: str) -> ChangeResult:
+        """Carry out a change that waits for approval; who asked for it cannot approve it."""
+        return self._ask(calls.approve_change(run, request_id))
 
     def explain(self, run: str, step: int | None = None) -> Explanation:
         """Return how the LRs of a finished step came about, or how the present ones do."""

@@ -121,7 +121,7 @@ def check(
     count = len(learning_rates)
     if not 1 <= count <= MAX_PROBE_FACTORS:
         wrong.append(Violation("learning_rates", f"{count} LRs", f"1 to {MAX_PROBE_FACTORS} LRs"))
-    for index, lr in enumerate(learning_rates):
+    for index, lr in enumerate(learning_rates[:MAX_PROBE_FACTORS]):
         if not (math.isfinite(lr) and lr > 0):
             wrong.append(
                 Violation(f"learning_rates[{index}]", f"{lr:g}", "finite and greater than 0")
@@ -130,10 +130,10 @@ def check(
         most = MAX_PROBE_STEPS // max(count, 1)
         expected = f"2 to {most} steps with {count} LRs: {MAX_PROBE_STEPS:,} in all"
         wrong.append(Violation("steps", str(steps), expected))
-    for index, name in enumerate(groups):
-        if name not in known:
-            expected = f"one of the groups ({', '.join(known)})"
-            wrong.append(Violation(f"groups[{index}]", name, expected))
+    stranger = next((index for index, name in enumerate(groups) if name not in known), None)
+    if stranger is not None:
+        expected = f"one of the groups ({', '.join(known)})"
+        wrong.append(Violation(f"groups[{stranger}]", groups[stranger], expected))
     if wrong:
         raise InvalidRequest(wrong)
 

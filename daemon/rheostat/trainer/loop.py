@@ -224,7 +224,7 @@ class Loop:
         for command in commands:
             match command:
                 case ChangeCommand() | PolicyAnswer() | PolicyVanished() if not is_live:
-                    self._waiting.append(command)
+                    self._put_off(command)
                 case ChangeCommand():
                     self._steering.submit(command.command_id, command.change)
                 case PolicyAnswer():
@@ -250,6 +250,18 @@ class Loop:
                 case EvaluateCommand():
                     answers.append(self._evaluate(command))
         return answers
+
+    def _put_off(self, command: ChangeCommand | PolicyAnswer | PolicyVanished) -> None:
+        """Keep a command until the run is live; asked again by another daemon, it is kept once."""
+        if isinstance(command, ChangeCommand) and command.change.request_id:
+            asked = (command.change.request_id, command.change.dry_run)
+            self._waiting = [
+                one
+                for one in self._waiting
+                if not isinstance(one, ChangeCommand)
+                or (one.change.request_id, one.change.dry_run) != asked
+            ]
+        self._waiting.append(command)
 
     def _settle(self, answers: list[Message]) -> None:
         """Fix the LRs of the step and write them; tell of decisions, and answer."""
