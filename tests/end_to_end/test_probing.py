@@ -9,7 +9,7 @@ import pytest
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.records import Phase
 
-STEPS = 4000
+STEPS = 2000
 
 
 def losses_of(daemon, run, file):

@@ -104,7 +104,7 @@ class Loop:
             parts.device,
             groups=[group.name for group in parts.groups],
         )
-        self._prober = Prober(parts, self._learner, self._actuator, link)
+        self._prober = Prober(parts, link)
         self._predictions = PredictionWatch(parts.model)
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
@@ -197,7 +197,7 @@ class Loop:
 
     def _probe(self) -> None:
         """Try what is to be tried before the step begun, unless the run pauses or stops first."""
-        answers = self._prober.work(self.step)
+        answers = self._prober.work(self.step, self._learner, self._actuator)
         self._boundary_at += self._prober.seconds
         if self._prober.is_interrupted:
             answers += self._obey(self._prober.take_late())

@@ -26,6 +26,8 @@ from rheostat_policies import ProbeResult
 
 Rates = Callable[[int], list[float]]
 """The LR of each group at a step of a trial."""
+Attempt = Callable[[Rates, int], tuple[float, ...]]
+"""Makes one trial of so many steps, and returns the loss of each."""
 
 
 class _Interrupted(Exception):
@@ -45,15 +47,11 @@ class Prober:
 
     Args:
         parts: of the run.
-        learner: takes its steps.
-        actuator: writes its LRs.
         link: where commands come from.
     """
 
-    def __init__(self, parts: Parts, learner: Learner, actuator: Actuator, link: Peer) -> None:
+    def __init__(self, parts: Parts, link: Peer) -> None:
         self._parts = parts
-        self._learner = learner
-        self._actuator = actuator
         self._link = link
         self._asked: list[ProbeCommand] = []
         self._late: list[ToTrainer] = []
@@ -89,23 +87,24 @@ class Prober:
         late, self._late, self.is_interrupted = self._late, [], False
         return late
 
-    def work(self, step: int) -> list[Message]:
+    def work(self, step: int, learner: Learner, actuator: Actuator) -> list[Message]:
         """Make every probe that is due, until it is interrupted; return operators' answers.
 
         Args:
             step: the one begun, whose LRs are written.
+            learner: takes the run's steps.
+            actuator: writes its LRs.
         """
         began = time.perf_counter()
         answers: list[Message] = []
-        learner, roster = self._learner, self._parts.steering.roster
         watch, learner.watch = learner.watch, None
         norm = learner.gradient_norm
-        snapshot = Snapshot(self._parts)
+        attempt = partial(self._try, step, learner, actuator, Snapshot(self._parts))
         try:
-            policies = list(roster.probing)
-            found = [self._for_policy(policy, step, snapshot) for policy in policies]
+            policies = list(self._parts.steering.roster.probing)
+            found = [self._for_policy(policy, step, attempt) for policy in policies]
             while self._asked:
-                answers.append(self._for_operator(self._asked[0], step, snapshot))
+                answers.append(self._for_operator(self._asked[0], step, attempt))
                 del self._asked[0]
         except _Interrupted:
             self.is_interrupted = True
@@ -117,22 +116,22 @@ class Prober:
             self.seconds = time.perf_counter() - began
         return answers
 
-    def _for_policy(self, policy: AttachedPolicy, step: int, snapshot: Snapshot) -> ProbeResult:
+    def _for_policy(self, policy: AttachedPolicy, step: int, attempt: Attempt) -> ProbeResult:
         probe, groups, began = policy.probe, self._parts.steering.groups, time.perf_counter()
         assert probe is not None
         rates = [partial(with_factor, groups, policy.name, factor) for factor in probe.factors]
-        losses = [self._try(one, step, probe.steps, snapshot) for one in rates]
+        losses = [attempt(one, probe.steps) for one in rates]
         tried = f"{len(rates)} factors for {probe.steps} steps each"
         seconds = time.perf_counter() - began
         print(f"step {step}: {policy.name} tried {tried}, in {seconds:.2f} s", flush=True)
         return ProbeResult(probe.factors, tuple(losses))
 
-    def _for_operator(self, command: ProbeCommand, step: int, snapshot: Snapshot) -> Probed:
+    def _for_operator(self, command: ProbeCommand, step: int, attempt: Attempt) -> Probed:
         began = time.perf_counter()
         groups, lrs = self._parts.steering.groups, command.learning_rates
         names = command.groups or tuple(group.name for group in groups)
         rates = [partial(with_learning_rate, groups, names, lr) for lr in lrs]
-        losses = [self._try(one, step, command.steps, snapshot) for one in rates]
+        losses = [attempt(one, command.steps) for one in rates]
         probed = [group for group in groups if group.name in names]
         bounds = [{group.name: group.guardrails.bound(lr) for group in probed} for lr in lrs]
         return Probed(
@@ -147,7 +146,15 @@ class Prober:
             seconds=time.perf_counter() - began,
         )
 
-    def _try(self, rates: Rates, step: int, steps: int, snapshot: Snapshot) -> tuple[float, ...]:
+    def _try(
+        self,
+        step: int,
+        learner: Learner,
+        actuator: Actuator,
+        snapshot: Snapshot,
+        rates: Rates,
+        steps: int,
+    ) -> tuple[float, ...]:
         """Train some steps, put everything back, and return the loss of each.
 
         Raises:
@@ -157,9 +164,9 @@ class Prober:
         try:
             for at in range(step, step + steps):
                 self._look_up()
-                self._actuator.write(rates(at))
+                actuator.write(rates(at))
                 inputs, targets = self._parts.batches.batch(at)
-                losses.append(self._learner.learn(at, inputs, targets, measure_norm=False))
+                losses.append(learner.learn(at, inputs, targets, measure_norm=False))
         except NonFiniteLoss as error:
             losses.append(error.loss)
         except _Interrupted:
@@ -170,7 +177,7 @@ class Prober:
             losses.append(math.nan)
         finally:
             snapshot.restore()
-            self._actuator.write(self._parts.steering.learning_rates)
+            actuator.write(self._parts.steering.learning_rates)
         return tuple(losses)
 
     def _look_up(self) -> None:

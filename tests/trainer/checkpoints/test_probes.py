@@ -148,9 +148,9 @@ class DuringAProbe:
         self.is_probing = False
         work = daemon.loop._prober.work
 
-        def probing(step: int) -> Any:
+        def probing(*args: Any) -> Any:
             self.is_probing = True
-            answers = work(step)
+            answers = work(*args)
             self.is_probing = False
             return answers
 
