@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
-from rheostat.runs.messages import ChangeCommand, EvaluateCommand, SaveCommand
+from rheostat.runs.messages import ChangeCommand, EvaluateCommand, ProbeCommand, SaveCommand
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
 
-Command = ChangeCommand | SaveCommand | EvaluateCommand
+Command = ChangeCommand | SaveCommand | EvaluateCommand | ProbeCommand
 
 
 class Errand:
