@@ -1,7 +1,9 @@
 """The service with its real store and socket; its trainers are played, message by message."""
 
 import asyncio
+import sqlite3
 import struct
+from contextlib import closing
 
 import msgspec
 import pytest
@@ -857,6 +859,32 @@ async def test_a_horizon_is_the_number_of_steps_that_the_run_is_said_to_have(ser
         await service.change_learning_rate(
             "digits", Change(verb=Verb.SCALE, value=0.5, at_step=250)
         )
+
+
+async def test_a_horizon_outlives_trainers_and_daemons(make_service, trainers, tmp_path):
+    service = await make_service(max_restarts=1)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    wish = Change(verb=Verb.HORIZON, edit=ScheduleEdit(steps=250))
+    await service.change_learning_rate("digits", wish, wait=False)
+    command = await trainer.hear(ChangeCommand)
+    made = decision(1, request_id=command.change.request_id)
+    made = msgspec.structs.replace(made, verb="horizon", value=None, edit=wish.edit)
+    await trainer.say(Decided(decisions=(made,)))
+    await trainer.hear(Acknowledged)
+
+    trainer.exit(-9)
+    successor = await trainers.next()
+    await successor.begin()  # it has not come to that step again, and says what it knows
+    await until(service, "digits", Phase.RUNNING)
+
+    assert (await service.get_run("digits")).steps == 250
+    await make_service.drain(service)
+    with closing(sqlite3.connect(tmp_path / "rheostat.db", isolation_level=None)) as database:
+        database.execute("UPDATE runs SET steps = 100")  # as if it was killed too soon for that
+    assert (await (await make_service()).get_run("digits")).steps == 250
 
 
 async def test_a_finished_step_is_explained_though_its_rows_are_not_saved_yet(service, trainer):

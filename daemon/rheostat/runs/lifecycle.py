@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import structlog
 
 from rheostat.errors import BrokenChain
@@ -82,6 +83,9 @@ class Lifecycle:
     async def load(self, view: RunView) -> LiveRun:
         """Return a run with everything that is kept of it."""
         keeper, store, name = self._keeper, self._keeper.store, view.name
+        # A daemon may have died between the decision and the view that shows it.
+        planned = await keeper.stored(store.planned_steps, name)
+        view = msgspec.structs.replace(view, steps=planned or view.steps)
         token, record = await keeper.stored(store.get_trainer, name)
         run = LiveRun(view, token, record)
         run.next_row = await keeper.stored(store.next_row, name)

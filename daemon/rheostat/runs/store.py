@@ -20,7 +20,7 @@ from rheostat.runs.records import RunView, Snapshot, StepRows
 from rheostat.runs.restarting import TrackRecord
 from rheostat.runs.rows import cut, end_of, merge
 from rheostat.runs.schema import MIGRATIONS
-from rheostat.steering.records import Change, Decision, DecisionRecord, Offence
+from rheostat.steering.records import Change, Decision, DecisionRecord, Offence, Verb
 
 _MAX_NAME_LENGTH = 63
 """Of a run's name, as of every name in a spec."""
@@ -178,6 +178,18 @@ class Store:
                 tuple, "SELECT source, COUNT(*) FROM decisions WHERE run = ? GROUP BY source", run
             )
         )
+
+    def planned_steps(self, run: str) -> int | None:
+        """Return what the newest `horizon` has made of the number of steps; None without any."""
+        found = self._database.select(
+            _record_of,
+            "SELECT record FROM decisions WHERE run = ? "
+            "AND json_extract(record, '$.decision.verb') = ? ORDER BY revision DESC LIMIT 1",
+            run,
+            Verb.HORIZON.value,
+        )
+        edit = found[0].decision.edit if found else None
+        return None if edit is None else edit.steps
 
     def append_rows(self, run: str, rows: StepRows) -> None:
         """Keep a batch of finished steps, in the place of what was kept of the same steps.
