@@ -30,6 +30,7 @@ from rheostat.runs.messages import (
     Finished,
     Hello,
     Observed,
+    Offended,
     PauseCommand,
     Paused,
     PolicyAnswer,
@@ -67,6 +68,7 @@ from rheostat.steering.records import (
     Decision,
     GroupChange,
     GroupState,
+    Offence,
     PolicyEdit,
     RemoteTerms,
     ScheduleEdit,
@@ -859,6 +861,22 @@ async def test_a_horizon_is_the_number_of_steps_that_the_run_is_said_to_have(ser
         await service.change_learning_rate(
             "digits", Change(verb=Verb.SCALE, value=0.5, at_step=250)
         )
+
+
+async def test_an_offence_is_forgotten_with_the_steps_that_are_taken_anew(make_service, trainers):
+    service = await make_service(max_restarts=1)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    offences = [Offence(policy="slow", step=step, outcome="slow") for step in (3, 8, 9, 12)]
+    made = decision(1)  # at step 10, after the observation of step 9
+    await trainer.say(Offended(offences=tuple(offences)), Decided(decisions=(made,)))
+    await trainer.hear(Acknowledged)
+
+    trainer.exit(-9)
+    successor = await trainers.next()
+
+    assert [one.step for one in successor.order.offences] == [3, 8, 9]
 
 
 async def test_a_horizon_outlives_trainers_and_daemons(make_service, trainers, tmp_path):

@@ -379,6 +379,10 @@ def test_offences_are_kept_once_each_in_the_order_of_their_steps(store):
     assert [one.step for one in store.list_offences("digits")] == [3, 9]
     assert [one.step for one in store.list_offences("digits", from_step=4)] == [9]
 
+    store.drop_offences("digits", from_step=9)
+
+    assert [one.step for one in store.list_offences("digits")] == [3]
+
 
 def test_it_is_known_how_trainers_have_fared(store):
     store.create_run(a_run("digits"), "")

@@ -281,6 +281,11 @@ class Store:
             from_step,
         )
 
+    def drop_offences(self, run: str, from_step: int) -> None:
+        """Forget those against observations from a step on: these steps are taken anew."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM offences WHERE run = ? AND step >= ?", (run, from_step))
+
     def save_trainer(self, run: str, token: str, record: TrackRecord) -> None:
         """Keep what the next daemon must know of a run's trainers.
 

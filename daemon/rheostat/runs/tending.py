@@ -114,15 +114,20 @@ class Tender:
         revision = checkpoint.revision if checkpoint else 0
         step = checkpoint.step if checkpoint else 0
         run.begin(first_step=step)
-        store, name = self._keeper.store, run.view.name
+        stored, store, name = self._keeper.stored, self._keeper.store, run.view.name
+        decisions = await self._decisions_after(name, revision)
+        done = max(run.next_row, run.step)
+        newest = max((decision.applied_step for decision in decisions), default=-1)
+        # From there on policies are asked anew, and may answer in time; what the observation of a
+        # step leads to acts at the next.
+        anew = max(newest, done - 1, step)
+        await stored(store.drop_offences, name, from_step=anew)
         return StartOrder(
             attempt=run.view.attempt + 1,
             checkpoint=checkpoint.path if checkpoint else None,
-            decisions=tuple(await self._decisions_after(name, revision)),
-            offences=tuple(
-                await self._keeper.stored(store.list_offences, name, from_step=max(step - 1, 0))
-            ),
-            steps_done=max(run.next_row, run.step),
+            decisions=tuple(decisions),
+            offences=tuple(await stored(store.list_offences, name, from_step=max(step - 1, 0))),
+            steps_done=done,
             patience=self._patience,
         )
 
