@@ -57,7 +57,7 @@ from rheostat.runs.records import (
     Snapshot,
     StepRows,
 )
-from rheostat.runs.restarting import RestartPolicy
+from rheostat.runs.restarting import RestartPolicy, TrackRecord
 from rheostat.runs.service import RunService
 from rheostat.runs.starting import LOG_FILE
 from rheostat.runs.store import Store
@@ -743,6 +743,20 @@ async def test_a_run_whose_daemon_and_trainer_died_gets_another_trainer(
     assert (order.checkpoint, order.steps_done) == (None, 30)
     view = await service.get_run("digits")
     assert view.restarts == {"lost": 1}
+
+
+async def test_a_death_counts_once_however_many_daemons_die_before_the_next_trainer(
+    make_service, trainers, tmp_path
+):
+    store = Store(tmp_path / "rheostat.db")
+    store.create_run(RunView(name="digits", phase=Phase.STARTING, spec="{}", attempt=1), "")
+    store.save_trainer("digits", "secret", TrackRecord(fruitless=3))
+    store.close()
+
+    service = await make_service(max_restarts=3)
+
+    assert (await trainers.next()).order.attempt == 2
+    assert not (await service.get_run("digits")).restarts
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):

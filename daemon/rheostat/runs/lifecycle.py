@@ -69,7 +69,9 @@ class Lifecycle:
         for run in self.runs.values():
             if run.view.phase is not Phase.QUEUED:
                 run.is_only_watched = not continue_queue
-                self._tend(run, was_begun=True)
+                # Of what starts, and has no process, a daemon before has judged the death already.
+                was_judged = run.view.phase is Phase.STARTING and run.view.pid is None
+                self._tend(run, was_begun=run.is_only_watched or not was_judged)
             elif continue_queue:
                 self._queue.append(run)
         self._chores = [
