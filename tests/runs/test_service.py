@@ -16,8 +16,7 @@ from rheostat.errors import (
     RevisionConflict,
     StorageFailed,
 )
-from rheostat.runs import audit
-from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs import audit, letters
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
     Acknowledged,
@@ -234,6 +233,13 @@ async def until(service, run, phase):
         if view.phase is phase:
             return view
     raise AssertionError(f"{run} ended as {view.phase}")
+
+
+async def until_over(service, run):
+    """Return the last view of a run."""
+    async for _ in service.watch_run(run):
+        pass
+    return await service.get_run(run)
 
 
 def decision(revision, **fields):
@@ -757,6 +763,27 @@ async def test_a_death_counts_once_however_many_daemons_die_before_the_next_trai
 
     assert (await trainers.next()).order.attempt == 2
     assert not (await service.get_run("digits")).restarts
+
+
+async def test_a_letter_that_cannot_be_taken_is_not_read_again_after_the_next_trainer(
+    make_service, trainers, tmp_path
+):
+    store = Store(tmp_path / "rheostat.db")
+    store.create_run(RunView(name="digits", phase=Phase.RUNNING, spec="{}", pid=4711), "")
+    store.close()
+    folder = trainers.folder_of("digits")
+    folder.mkdir(parents=True)
+    finished = Finished(result=Result(steps=100), stopped=False)
+    letters.leave(folder, [Decided(decisions=(decision(7),)), finished])
+
+    service = await make_service()
+    assert (await until_over(service, "digits")).failure.kind == "BrokenChain"
+    await service.resume_run("digits", principal="alice")
+    trainer = await trainers.next()
+
+    assert letters.read(folder) == []
+    trainer.exit(-9)
+    assert (await until_over(service, "digits")).failure.kind == "", "it died of its own death"
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):

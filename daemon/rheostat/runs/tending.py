@@ -90,6 +90,8 @@ class Tender:
         name = run.view.name
         await self._keeper.save_trainer(run)
         await self._keeper.save(run, phase=Phase.STARTING, attempt=order.attempt)
+        # What was left and could not be taken is of a future that is given up with this.
+        await asyncio.to_thread(letters.set_aside, self._supervisor.folder_of(name))
         pid = await self._supervisor.start(name, run.view.spec, order, run.token)
         await self._keeper.save(run, pid=pid)
         log.info("run.starting", run=name, pid=pid, attempt=order.attempt, step=run.first_step)
