@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from rheostat.errors import (
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidRequest,
     InvalidSpec,
@@ -17,6 +18,7 @@ from rheostat.errors import (
     StorageFailed,
 )
 from rheostat.runs import audit, letters
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
     Acknowledged,
@@ -784,6 +786,51 @@ async def test_a_letter_that_cannot_be_taken_is_not_read_again_after_the_next_tr
     assert letters.read(folder) == []
     trainer.exit(-9)
     assert (await until_over(service, "digits")).failure.kind == "", "it died of its own death"
+
+
+async def test_a_change_that_waits_for_its_step_outlives_a_drain_and_its_asker_knows(
+    make_service, trainers
+):
+    service = await make_service()
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = msgspec.structs.replace(HALVE, at_step=90)
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await trainer.hear(ChangeCommand)
+    draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await draining
+
+    with pytest.raises(DeadlineExceeded, match="waits for its step"):
+        await asking
+    await make_service()
+    trainer = await trainers.next()
+    await trainer.begin()
+    assert (await trainer.hear(ChangeCommand)).change.request_id == "halve"
+
+
+async def test_a_change_that_was_refused_as_the_run_stopped_does_not_come_back_with_it(
+    service, trainer, trainers
+):
+    later = msgspec.structs.replace(HALVE, at_step=90)
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await trainer.hear(ChangeCommand)
+    await service.stop_run("digits", principal="alice")
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    with pytest.raises(FailedPrecondition, match="stopped after 0 steps"):
+        await asking
+
+    await service.resume_run("digits", principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    await service.stop_run("digits", principal="alice")
+
+    await trainer.hear(StopCommand)  # and no change before it
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):

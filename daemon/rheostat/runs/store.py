@@ -72,12 +72,16 @@ class Store:
     def save_run(self, view: RunView) -> None:
         """Replace what is kept of a run; its revision is not taken from here.
 
+        Changes that wait for their step end with the run: whoever resumes it, asks anew.
+
         Raises:
             NotFound: It was never created, or deleted.
         """
         with self._database.transaction() as connection:
             if connection.execute(_UPDATE_RUN, _row_of(view)).rowcount == 0:
                 raise NotFound(f"no run is named {view.name!r}")
+            if view.phase.is_final:
+                connection.execute("DELETE FROM pending_changes WHERE run = ?", (view.name,))
 
     def save_snapshot(self, name: str, snapshot: Snapshot | None) -> None:
         """Replace a run's snapshot and nothing else; nothing happens where there is no run."""
