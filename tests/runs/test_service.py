@@ -30,6 +30,7 @@ from rheostat.runs.messages import (
     Failed,
     Finished,
     Hello,
+    Kept,
     Observed,
     Offended,
     PauseCommand,
@@ -831,6 +832,20 @@ async def test_a_change_that_was_refused_as_the_run_stopped_does_not_come_back_w
     await service.stop_run("digits", principal="alice")
 
     await trainer.hear(StopCommand)  # and no change before it
+
+
+async def test_a_change_that_was_let_in_is_not_refused_when_its_asker_asks_again(service, trainer):
+    later = msgspec.structs.replace(HALVE, at_step=90, expected_revision=0)
+    await service.change_learning_rate("digits", later, wait=False)
+    command = await trainer.hear(ChangeCommand)
+    await trainer.say(Kept(command_id=command.command_id), Decided(decisions=(decision(1),)))
+    await trainer.hear(Acknowledged)
+
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await asyncio.sleep(0)
+    made = await trainer.apply(command, revision=2)
+
+    assert (await asking).decision == made
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):

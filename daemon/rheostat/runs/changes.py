@@ -58,9 +58,11 @@ class Changes:
                 raise request_id_is_used(request_id)
             return ChangeResult(decision=known, request_id=request_id)
         live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
-        if change.expected_revision is not None and change.expected_revision < live.view.revision:
-            # Revisions only grow, so this can be told without asking the trainer.
-            raise stale(live.view.revision, change.expected_revision)
+        expected, present = change.expected_revision, live.view.revision
+        if expected is not None and expected < present and live.errands.join(change) is None:
+            # Revisions only grow, so this can be told without asking the trainer; but what is on
+            # its way has passed the door, and will happen.
+            raise stale(present, expected)
         errand = await self._ask(live, change)
         decision: Decision | None = None
         if wait or change.dry_run:
