@@ -100,7 +100,8 @@ class Loop:
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
-        self._momenta: Sequence[float | None] = [None] * len(parts.groups)
+        self._unmoved: Sequence[float | None] = [None] * len(parts.groups)
+        self._momenta = self._unmoved
         self._is_paused = False
         self._waiting: list[ToTrainer] = []
         self._has_warned = False
@@ -270,6 +271,8 @@ class Loop:
         if steering.moves_momentum:
             self._momenta = [group.momentum for group in steering.groups]
             self._actuator.write_momenta(self._momenta)
+        else:
+            self._momenta = self._unmoved
 
     def _learn(self) -> None:
         """Run one step and note what it did."""
