@@ -30,7 +30,7 @@ class Moment(StrEnum):
     STARTING = "starting"
     """When a trainer or daemon has just been started, by the blow before."""
     READY = "ready"
-    """When the trainer has just begun, or goes on from a checkpoint."""
+    """When the successor of the trainer that the blow before has killed goes on."""
 
 
 class Victim(StrEnum):
@@ -227,21 +227,23 @@ _RARE_VERBS = (
 )
 
 
-_ALONE = (Victim.TRAINER, Victim.DAEMON)
-
-
 def _blows(chance: random.Random, count: int) -> Iterator[Blow]:
-    before = None
+    before: Blow | None = None
     for _ in range(count):
         moments = list(Moment)
-        if before is None:
+        if before is None or before.victim in (Victim.DAEMON, Victim.NOBODY):
+            moments.remove(Moment.READY)
+        if before is None or before.victim is Victim.NOBODY:
             moments.remove(Moment.STARTING)
         moment = chance.choice(moments)
         victim = chance.choices(list(Victim), weights=(4, 4, 4, 1))[0]
-        if moment is Moment.STARTING and before is not None and before.victim in _ALONE:
-            victim = before.victim
+        run = chance.randrange(RUNS)
+        if before is not None and moment in (Moment.STARTING, Moment.READY):
+            run = before.run
+            if before.victim is Victim.DAEMON:
+                victim = Victim.DAEMON
         longest = {Moment.ANY: 1.5, Moment.STARTING: 2.5, Moment.READY: 0.3}.get(moment, 0.02)
         delay = chance.choice([0.0, chance.uniform(0.0, longest)])
         absence = chance.choice([0.0, 0.0, 0.5, 2.5])
-        before = Blow(moment, delay, victim, chance.randrange(RUNS), absence)
+        before = Blow(moment, delay, victim, run, absence)
         yield before

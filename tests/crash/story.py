@@ -151,7 +151,7 @@ class _Stage:
             case Moment.READY:
                 log = self._daemon.trainers.folder_of(run) / "trainer.log"
                 size = _size(log)
-                wait_until(lambda: _size(log) > size, "", _MOMENT_SECONDS)
+                wait_until(lambda: _size(log) > size, "", _VICTIM_SECONDS)
 
     def _await_victim(self, run: str) -> None:
         """Wait until a run has a trainer that can be killed, unless it has ended."""
