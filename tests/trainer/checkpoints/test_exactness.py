@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from rheostat.runs.messages import ChangeCommand, Ready, Warned
+from rheostat.runs.messages import ChangeCommand, PauseCommand, Ready, ResumeCommand, Warned
 from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
 from rheostat_policies import SCHEDULES
 
@@ -118,6 +118,24 @@ def test_a_momentum_is_told_as_long_as_a_schedule_moves_it(a_run: Any) -> None:
 
     assert moved_momenta(alone) == list(range(6))
     assert moved_momenta(went_on) == []
+
+
+def test_a_schedule_swapped_while_the_run_stands_still_leaves_no_momentum_behind(
+    a_run: Any,
+) -> None:
+    """A run that is paused has the momentum of its next step already; a replay never pauses."""
+    swap = ChangeCommand(
+        command_id=1, change=Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="linear"))
+    )
+    schedule = {"name": "OneCycleLR", "args": {"total_steps": STEPS}}
+    moving = a_run(schedule=schedule).begin({6: [swap]})
+    standing = a_run(schedule=schedule).begin({6: [PauseCommand()]})
+    standing.say_then([swap, ResumeCommand()])
+
+    weights, other = moving.finish(), standing.finish()
+
+    assert standing.decisions[0].applied_step == 6
+    assert all(torch.equal(weights[name], other[name]) for name in weights)
 
 
 def moved_momenta(daemon: Any) -> list[int]:
