@@ -838,8 +838,12 @@ async def test_a_change_that_was_let_in_is_not_refused_when_its_asker_asks_again
     later = msgspec.structs.replace(HALVE, at_step=90, expected_revision=0)
     await service.change_learning_rate("digits", later, wait=False)
     command = await trainer.hear(ChangeCommand)
-    await trainer.say(Kept(command_id=command.command_id), Decided(decisions=(decision(1),)))
-    await trainer.hear(Acknowledged)
+    shorter = msgspec.structs.replace(
+        decision(1), verb="horizon", value=None, edit=ScheduleEdit(steps=80)
+    )
+    await trainer.say(Kept(command_id=command.command_id), Decided(decisions=(shorter,)))
+    while (await service.get_run("digits")).steps != 80:
+        await asyncio.sleep(0.01)
 
     asking = asyncio.create_task(service.change_learning_rate("digits", later))
     await asyncio.sleep(0)
