@@ -14,6 +14,9 @@ from rheostat.runs.records import Phase, RunView, StepRows
 from rheostat.steering.records import Decision, DecisionRecord
 from rheostat.steering.script import OPERATOR
 
+_NAN = 0x7FF8000000000000
+"""The bits of the NaN in a column."""
+
 Columns = Mapping[str, Mapping[int, Any]]
 """Every value of a run's steps, by column and step; numbers as their bits."""
 
@@ -116,7 +119,9 @@ def columns_of(batches: Sequence[StepRows]) -> dict[str, dict[int, Any]]:
             packed |= {f"{kind}.{group}": one for group, one in getattr(batch, kind).items()}
         for name, values in packed.items():
             bits = struct.unpack(f"<{batch.count}q", values)
-            columns.setdefault(name, {}).update(zip(_steps(batch), bits, strict=True))
+            known = columns.setdefault(name, {})
+            # NaN is where no schedule moves a momentum, and so is a batch without the column.
+            known.update(pair for pair in zip(_steps(batch), bits, strict=True) if pair[1] != _NAN)
         for name in ("gradient_norm", "validation_loss", "validation_accuracy"):
             columns.setdefault(name, {}).update(getattr(batch, name))
         explained = columns.setdefault("explained", {})
