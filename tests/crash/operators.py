@@ -91,7 +91,7 @@ class Operator:
                 return
             except _REFUSALS as error:
                 if "it has not started" in str(error):
-                    time.sleep(0.1)  # put by, until the next daemon goes on with it
+                    time.sleep(0.3)  # put by, until the next daemon goes on with it
                     continue
                 self.answers.refused[change.request_id] = str(error)
                 if "it has ended" in str(error):
