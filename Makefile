@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate bench parts image test-image test-chart test-observability test-cluster test-played test-fuzz clean
+.PHONY: help run test check format generate bench parts image test-crash test-image test-chart test-observability test-cluster test-played test-fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -69,6 +69,9 @@ image: ## Build the container image (VARIANT=cuda|cpu, BUILDER=docker|podman|bui
 	$(BUILDER) build --tag rheostat:$(VERSION) --build-arg VARIANT=$(VARIANT) \
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(git log -1 --format=%cI) .
+
+test-crash: $(DEV) ## Kill trainers and daemons a hundred times, and compare every run with one left alone
+	$(BIN)/python -m tests.crash --kills 100
 
 test-image: $(DEV) ## Build the image and run it locked up (Debian, root)
 	$(BIN)/python -m pytest tests/image --timeout 900

@@ -1,12 +1,15 @@
 """The service with its real store and socket; its trainers are played, message by message."""
 
 import asyncio
+import sqlite3
 import struct
+from contextlib import closing
 
 import msgspec
 import pytest
 
 from rheostat.errors import (
+    DeadlineExceeded,
     FailedPrecondition,
     InvalidRequest,
     InvalidSpec,
@@ -14,7 +17,7 @@ from rheostat.errors import (
     RevisionConflict,
     StorageFailed,
 )
-from rheostat.runs import audit
+from rheostat.runs import audit, letters
 from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
@@ -27,7 +30,9 @@ from rheostat.runs.messages import (
     Failed,
     Finished,
     Hello,
+    Kept,
     Observed,
+    Offended,
     PauseCommand,
     Paused,
     PolicyAnswer,
@@ -56,7 +61,7 @@ from rheostat.runs.records import (
     Snapshot,
     StepRows,
 )
-from rheostat.runs.restarting import RestartPolicy
+from rheostat.runs.restarting import RestartPolicy, TrackRecord
 from rheostat.runs.service import RunService
 from rheostat.runs.starting import LOG_FILE
 from rheostat.runs.store import Store
@@ -67,6 +72,7 @@ from rheostat.steering.records import (
     Decision,
     GroupChange,
     GroupState,
+    Offence,
     PolicyEdit,
     RemoteTerms,
     ScheduleEdit,
@@ -232,6 +238,13 @@ async def until(service, run, phase):
         if view.phase is phase:
             return view
     raise AssertionError(f"{run} ended as {view.phase}")
+
+
+async def until_over(service, run):
+    """Return the last view of a run."""
+    async for _ in service.watch_run(run):
+        pass
+    return await service.get_run(run)
 
 
 def decision(revision, **fields):
@@ -743,6 +756,104 @@ async def test_a_run_whose_daemon_and_trainer_died_gets_another_trainer(
     assert view.restarts == {"lost": 1}
 
 
+async def test_a_death_counts_once_however_many_daemons_die_before_the_next_trainer(
+    make_service, trainers, tmp_path
+):
+    store = Store(tmp_path / "rheostat.db")
+    store.create_run(RunView(name="digits", phase=Phase.STARTING, spec="{}", attempt=1), "")
+    store.save_trainer("digits", "secret", TrackRecord(fruitless=3))
+    store.close()
+
+    service = await make_service(max_restarts=3)
+
+    assert (await trainers.next()).order.attempt == 2
+    assert not (await service.get_run("digits")).restarts
+
+
+async def test_a_letter_that_cannot_be_taken_is_not_read_again_after_the_next_trainer(
+    make_service, trainers, tmp_path
+):
+    store = Store(tmp_path / "rheostat.db")
+    store.create_run(RunView(name="digits", phase=Phase.RUNNING, spec="{}", pid=4711), "")
+    store.close()
+    folder = trainers.folder_of("digits")
+    folder.mkdir(parents=True)
+    finished = Finished(result=Result(steps=100), stopped=False)
+    letters.leave(folder, [Decided(decisions=(decision(7),)), finished])
+
+    service = await make_service()
+    assert (await until_over(service, "digits")).failure.kind == "BrokenChain"
+    await service.resume_run("digits", principal="alice")
+    trainer = await trainers.next()
+
+    assert letters.read(folder) == []
+    trainer.exit(-9)
+    assert (await until_over(service, "digits")).failure.kind == "", "it died of its own death"
+
+
+async def test_a_change_that_waits_for_its_step_outlives_a_drain_and_its_asker_knows(
+    make_service, trainers
+):
+    service = await make_service()
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = msgspec.structs.replace(HALVE, at_step=90)
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await trainer.hear(ChangeCommand)
+    draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await draining
+
+    with pytest.raises(DeadlineExceeded, match="waits for its step"):
+        await asking
+    await make_service()
+    trainer = await trainers.next()
+    await trainer.begin()
+    assert (await trainer.hear(ChangeCommand)).change.request_id == "halve"
+
+
+async def test_a_change_that_was_refused_as_the_run_stopped_does_not_come_back_with_it(
+    service, trainer, trainers
+):
+    later = msgspec.structs.replace(HALVE, at_step=90)
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await trainer.hear(ChangeCommand)
+    await service.stop_run("digits", principal="alice")
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    with pytest.raises(FailedPrecondition, match="stopped after 0 steps"):
+        await asking
+
+    await service.resume_run("digits", principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    await service.stop_run("digits", principal="alice")
+
+    await trainer.hear(StopCommand)  # and no change before it
+
+
+async def test_a_change_that_was_let_in_is_not_refused_when_its_asker_asks_again(service, trainer):
+    later = msgspec.structs.replace(HALVE, at_step=90, expected_revision=0)
+    await service.change_learning_rate("digits", later, wait=False)
+    command = await trainer.hear(ChangeCommand)
+    shorter = msgspec.structs.replace(
+        decision(1), verb="horizon", value=None, edit=ScheduleEdit(steps=80)
+    )
+    await trainer.say(Kept(command_id=command.command_id), Decided(decisions=(shorter,)))
+    while (await service.get_run("digits")).steps != 80:
+        await asyncio.sleep(0.01)
+
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    await asyncio.sleep(0)
+    made = await trainer.apply(command, revision=2)
+
+    assert (await asking).decision == made
+
+
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):
     never = Change(verb=Verb.SCALE, value=0.5, at_step=10**6)
 
@@ -859,6 +970,48 @@ async def test_a_horizon_is_the_number_of_steps_that_the_run_is_said_to_have(ser
         await service.change_learning_rate(
             "digits", Change(verb=Verb.SCALE, value=0.5, at_step=250)
         )
+
+
+async def test_an_offence_is_forgotten_with_the_steps_that_are_taken_anew(make_service, trainers):
+    service = await make_service(max_restarts=1)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    offences = [Offence(policy="slow", step=step, outcome="slow") for step in (3, 8, 9, 12)]
+    made = decision(1)  # at step 10, after the observation of step 9
+    await trainer.say(Offended(offences=tuple(offences)), Decided(decisions=(made,)))
+    await trainer.hear(Acknowledged)
+
+    trainer.exit(-9)
+    successor = await trainers.next()
+
+    assert [one.step for one in successor.order.offences] == [3, 8, 9]
+
+
+async def test_a_horizon_outlives_trainers_and_daemons(make_service, trainers, tmp_path):
+    service = await make_service(max_restarts=1)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    wish = Change(verb=Verb.HORIZON, edit=ScheduleEdit(steps=250))
+    await service.change_learning_rate("digits", wish, wait=False)
+    command = await trainer.hear(ChangeCommand)
+    made = decision(1, request_id=command.change.request_id)
+    made = msgspec.structs.replace(made, verb="horizon", value=None, edit=wish.edit)
+    await trainer.say(Decided(decisions=(made,)))
+    await trainer.hear(Acknowledged)
+
+    trainer.exit(-9)
+    successor = await trainers.next()
+    await successor.begin()  # it has not come to that step again, and says what it knows
+    await until(service, "digits", Phase.RUNNING)
+
+    assert (await service.get_run("digits")).steps == 250
+    await make_service.drain(service)
+    with closing(sqlite3.connect(tmp_path / "rheostat.db", isolation_level=None)) as database:
+        database.execute("UPDATE runs SET steps = 100")  # as if it was killed too soon for that
+    assert (await (await make_service()).get_run("digits")).steps == 250
 
 
 async def test_a_finished_step_is_explained_though_its_rows_are_not_saved_yet(service, trainer):

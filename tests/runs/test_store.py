@@ -380,6 +380,10 @@ def test_offences_are_kept_once_each_in_the_order_of_their_steps(store):
     assert [one.step for one in store.list_offences("digits")] == [3, 9]
     assert [one.step for one in store.list_offences("digits", from_step=4)] == [9]
 
+    store.drop_offences("digits", from_step=9)
+
+    assert [one.step for one in store.list_offences("digits")] == [3]
+
 
 def test_a_branch_shares_the_past_of_its_origin_and_nothing_after(store):
     store.create_run(a_run("trunk"), "")

@@ -58,6 +58,21 @@ async def test_another_daemons_trainer_is_known_watched_and_ended(supervisor, or
     assert not supervisor.is_living("digits")
 
 
+async def test_a_trainer_that_has_not_signed_yet_is_not_taken_for_the_one_before(
+    supervisor, tmp_path, monkeypatch
+):
+    first, next_one = Supervisor(tmp_path), supervisor
+    first.folder_of("digits").mkdir(parents=True)
+    (first.folder_of("digits") / LOCK_FILE).write_text("4711")
+    assert next_one.pid_of("digits") == 4711
+    monkeypatch.setattr(sys, "executable", "true")  # begins, and signs nothing
+
+    await first.start("digits", "{}", StartOrder(), token="secret")
+
+    assert next_one.pid_of("digits") is None
+    assert await first.wait("digits") == 0
+
+
 async def test_a_second_trainer_is_not_started_beside_a_living_one(supervisor, orphan):
     with pytest.raises(BlockingIOError):
         await supervisor.start("digits", "{}", StartOrder(), "secret")

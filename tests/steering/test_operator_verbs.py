@@ -140,6 +140,25 @@ def test_what_waits_already_is_not_done_twice_and_answers_whoever_asked_last(mak
     assert answers == [(2, ""), (3, "later")]
 
 
+def test_a_request_asked_for_again_at_the_boundary_where_it_is_done_is_done_once(
+    make_rig: Any,
+) -> None:
+    rig = make_rig()
+    rig.begin(3)
+    now = Change(verb=Verb.SCALE, value=0.5, request_id="now")
+    later = Change(verb=Verb.SCALE, value=0.5, at_step=4, request_id="later")
+    for ticket, change in ((71, later), (72, now), (73, now)):
+        rig.steering.submit(ticket, change)
+    rig.settle()
+    rig.begin(4)
+    rig.steering.submit(74, later)
+    rig.settle()
+
+    assert [one.request_id for one in rig.decisions] == ["now", "later"]
+    answers = [(one.ticket, one.result.request_id) for one in rig.outcomes]
+    assert answers == [(72, "now"), (73, "now"), (71, "later"), (74, "later")]
+
+
 def test_at_step_in_the_past_acts_now(make_rig: Any) -> None:
     rig = make_rig({"all": lambda step: 0.1})
     rig.run_to(9)

@@ -70,3 +70,18 @@ def test_momentum_goes_to_momentum_or_to_beta1() -> None:
 
     assert [group["momentum"] for group in sgd.param_groups] == [0.5, 0.9]
     assert [group["betas"] for group in adam.param_groups] == [(0.5, 0.999), (0.9, 0.999)]
+
+
+def test_a_momentum_that_nobody_moves_any_more_is_the_groups_own_again() -> None:
+    sgd, adam = an_optimizer(SGD, momentum=0.9), an_optimizer(Adam)
+    for optimizer in (sgd, adam):
+        actuator = Actuator(optimizer)
+        actuator.write_momenta([0.5, 0.6])
+        actuator.write_momenta([None, 0.7])
+
+    assert [group["momentum"] for group in sgd.param_groups] == [0.9, 0.7]
+    assert [group["betas"][0] for group in adam.param_groups] == [0.9, 0.7]
+
+    Actuator(sgd, momenta=[0.8, 0.8]).write_momenta([None, None])
+
+    assert [group["momentum"] for group in sgd.param_groups] == [0.8, 0.8], "as it was built"

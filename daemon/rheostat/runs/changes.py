@@ -20,7 +20,7 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.live import LiveRun, is_answered_by
 from rheostat.runs.messages import PolicyVanished
 from rheostat.runs.reading import Reader
-from rheostat.runs.records import ChangeResult, HeldChange, Phase
+from rheostat.runs.records import ChangeResult, HeldChange, Phase, RunView
 from rheostat.runs.sessions import PolicySession
 from rheostat.spec.admission import Admission
 from rheostat.steering.inbox import stale
@@ -61,9 +61,6 @@ class Changes:
         view = await self._reader.get(run)
         names = [group.name for group in view.groups]
         check(change, names or change.groups, self._admission)
-        if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
-            expected = f"a step of the run, which has {view.steps} and counts them from 0"
-            raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
         request_id = change.request_id or str(uuid.uuid4())
         change = msgspec.structs.replace(
             change, request_id=request_id, requested_at=self._keeper.clock()
@@ -74,9 +71,9 @@ class Changes:
                 raise request_id_is_used(request_id)
             return ChangeResult(decision=known, request_id=request_id)
         live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
-        if change.expected_revision is not None and change.expected_revision < live.view.revision:
-            # Revisions only grow, so this can be told without asking the trainer.
-            raise stale(live.view.revision, change.expected_revision)
+        if live.errands.join(change) is None:
+            # What is on its way has passed the door, and will happen.
+            _let_in(change, live.view)
         held = await self._held(live, change)
         answer = held.answer if held is not None else (await self._ask(live, change)).answer
         decision: Decision | None = None
@@ -165,3 +162,13 @@ class Changes:
                 await self._keeper.stored(store.drop_change, name, change.request_id)
                 raise
         return known or run.ask(change)
+
+
+def _let_in(change: Change, view: RunView) -> None:
+    """Refuse what can be told to be too late without asking the trainer."""
+    if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
+        expected = f"a step of the run, which has {view.steps} and counts them from 0"
+        raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
+    # Revisions only grow.
+    if change.expected_revision is not None and change.expected_revision < view.revision:
+        raise stale(view.revision, change.expected_revision)

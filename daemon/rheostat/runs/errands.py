@@ -9,7 +9,12 @@ from typing import Any
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
+from rheostat.errors import (
+    DeadlineExceeded,
+    FailedPrecondition,
+    ResourceExhausted,
+    RheostatError,
+)
 from rheostat.runs.messages import ChangeCommand, EvaluateCommand, ProbeCommand, SaveCommand
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
@@ -126,6 +131,14 @@ class Errands:
             if errand.decision is not None:
                 self.answer(number, errand.decision)
         return [errand.command for errand in self._errands.values()]
+
+    def postpone(self, why: str) -> None:
+        """Tell whoever asked for a change that waits on the disk that it still does."""
+        self.unanswered()
+        for number, errand in list(self._errands.items()):
+            change = errand.change
+            if change is not None and change.at_step is not None and not change.dry_run:
+                self.answer(number, DeadlineExceeded(why))
 
     def refuse(self, why: str) -> None:
         """Answer everything with what is known, else with a refusal."""

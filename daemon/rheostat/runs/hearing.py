@@ -102,10 +102,12 @@ class Hearing:
         for warning in ready.warnings:
             log.warning("run.warning", run=run.view.name, text=warning)
         phase = Phase.PAUSED if run.view.phase is Phase.PAUSED else Phase.RUNNING
+        # Once it is known, only a decision changes it: a trainer may be back before that one.
+        steps = run.view.steps or ready.steps
         await self._keeper.show(
-            run, phase=phase, steps=ready.steps, groups=ready.groups, device=ready.device
+            run, phase=phase, steps=steps, groups=ready.groups, device=ready.device
         )
-        log.info("run.running", run=run.view.name, steps=ready.steps, device=ready.device)
+        log.info("run.running", run=run.view.name, steps=steps, device=ready.device)
 
     async def _write_down(self, run: LiveRun, decided: Decided) -> None:
         try:

@@ -5,6 +5,7 @@ it had just heard it, and what it knows already does no harm.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from rheostat.runs.durably import replace_durably
@@ -30,3 +31,9 @@ def read(folder: Path) -> list[ToDaemon]:
 def burn(folder: Path) -> None:
     """Remove the letter, if there is one."""
     (folder / LETTER_FILE).unlink(missing_ok=True)
+
+
+def set_aside(folder: Path) -> None:
+    """Keep a letter, if there is one, where nobody reads it any more."""
+    with suppress(FileNotFoundError):
+        (folder / LETTER_FILE).replace(folder / f"{LETTER_FILE}.refused")

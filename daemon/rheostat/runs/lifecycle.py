@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import structlog
 
 from rheostat.errors import BrokenChain
@@ -68,7 +69,9 @@ class Lifecycle:
         for run in self.runs.values():
             if run.view.phase is not Phase.QUEUED:
                 run.is_only_watched = not continue_queue
-                self._tend(run, was_begun=True)
+                # Of what starts, and has no process, a daemon before has judged the death already.
+                was_judged = run.view.phase is Phase.STARTING and run.view.pid is None
+                self._tend(run, was_begun=run.is_only_watched or not was_judged)
             elif continue_queue:
                 self._queue.append(run)
         self._chores = [
@@ -82,6 +85,9 @@ class Lifecycle:
     async def load(self, view: RunView) -> LiveRun:
         """Return a run with everything that is kept of it."""
         keeper, store, name = self._keeper, self._keeper.store, view.name
+        # A daemon may have died between the decision and the view that shows it.
+        planned = await keeper.stored(store.planned_steps, name)
+        view = msgspec.structs.replace(view, steps=planned or view.steps)
         token, record = await keeper.stored(store.get_trainer, name)
         run = LiveRun(view, token, record)
         run.next_row = await keeper.stored(store.next_row, name)

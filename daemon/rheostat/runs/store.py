@@ -20,7 +20,7 @@ from rheostat.runs.records import RunView, Snapshot, StepRows
 from rheostat.runs.restarting import TrackRecord
 from rheostat.runs.rows import cut, end_of, merge
 from rheostat.runs.schema import MIGRATIONS
-from rheostat.steering.records import Change, Decision, DecisionRecord, Offence
+from rheostat.steering.records import Change, Decision, DecisionRecord, Offence, Verb
 
 _MAX_NAME_LENGTH = 63
 """Of a run's name, as of every name in a spec."""
@@ -122,12 +122,16 @@ class Store:
     def save_run(self, view: RunView) -> None:
         """Replace what is kept of a run; its revision is not taken from here.
 
+        Changes that wait for their step end with the run: whoever resumes it, asks anew.
+
         Raises:
             NotFound: It was never created, or deleted.
         """
         with self._database.transaction() as connection:
             if connection.execute(_UPDATE_RUN, _row_of(view)).rowcount == 0:
                 raise NotFound(f"no run is named {view.name!r}")
+            if view.phase.is_final:
+                connection.execute("DELETE FROM pending_changes WHERE run = ?", (view.name,))
 
     def save_snapshot(self, name: str, snapshot: Snapshot | None) -> None:
         """Replace a run's snapshot and nothing else; nothing happens where there is no run."""
@@ -216,6 +220,18 @@ class Store:
                 tuple, "SELECT source, COUNT(*) FROM decisions WHERE run = ? GROUP BY source", run
             )
         )
+
+    def planned_steps(self, run: str) -> int | None:
+        """Return what the newest `horizon` has made of the number of steps; None without any."""
+        found = self._database.select(
+            _record_of,
+            "SELECT record FROM decisions WHERE run = ? "
+            "AND json_extract(record, '$.decision.verb') = ? ORDER BY revision DESC LIMIT 1",
+            run,
+            Verb.HORIZON.value,
+        )
+        edit = found[0].decision.edit if found else None
+        return None if edit is None else edit.steps
 
     def append_rows(self, run: str, rows: StepRows) -> None:
         """Keep a batch of finished steps, in the place of what was kept of the same steps.
@@ -306,6 +322,11 @@ class Store:
             run,
             from_step,
         )
+
+    def drop_offences(self, run: str, from_step: int) -> None:
+        """Forget those against observations from a step on: these steps are taken anew."""
+        with self._database.transaction() as connection:
+            connection.execute("DELETE FROM offences WHERE run = ? AND step >= ?", (run, from_step))
 
     def save_trainer(self, run: str, token: str, record: TrackRecord) -> None:
         """Keep what the next daemon must know of a run's trainers.

@@ -66,6 +66,7 @@ class Supervisor:
         lock = os.open(folder / LOCK_FILE, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.ftruncate(lock, 0)  # until the new one signs, nobody is to take the old one for it
             replace_durably(folder / SPEC_FILE, spec.encode())
             replace_durably(folder / START_FILE, msgspec.json.encode(order))
             environment = {

@@ -90,6 +90,8 @@ class Tender:
         name = run.view.name
         await self._keeper.save_trainer(run)
         await self._keeper.save(run, phase=Phase.STARTING, attempt=order.attempt)
+        # What was left and could not be taken is of a future that is given up with this.
+        await asyncio.to_thread(letters.set_aside, self._supervisor.folder_of(name))
         pid = await self._supervisor.start(name, run.view.spec, order, run.token)
         await self._keeper.save(run, pid=pid)
         log.info("run.starting", run=name, pid=pid, attempt=order.attempt, step=run.first_step)
@@ -114,16 +116,22 @@ class Tender:
         revision = checkpoint.revision if checkpoint else 0
         step = checkpoint.step if checkpoint else 0
         run.begin(first_step=step)
-        store, name, origin = self._keeper.store, run.view.name, run.view.origin
+        stored, store, name = self._keeper.stored, self._keeper.store, run.view.name
+        origin = run.view.origin
         until = origin.until if origin else None
+        decisions = await self._decisions_after(name, revision)
+        done = max(run.next_row, run.step, until or 0)
+        newest = max((decision.applied_step for decision in decisions), default=-1)
+        # From there on policies are asked anew, and may answer in time; what the observation of a
+        # step leads to acts at the next.
+        anew = max(newest, done - 1, step)
+        await stored(store.drop_offences, name, from_step=anew)
         return StartOrder(
             attempt=run.view.attempt + 1,
             checkpoint=checkpoint.path if checkpoint else None,
-            decisions=tuple(await self._decisions_after(name, revision)),
-            offences=tuple(
-                await self._keeper.stored(store.list_offences, name, from_step=max(step - 1, 0))
-            ),
-            steps_done=max(run.next_row, run.step, until or 0),
+            decisions=tuple(decisions),
+            offences=tuple(await stored(store.list_offences, name, from_step=max(step - 1, 0))),
+            steps_done=done,
             anew=origin.anew if origin is not None and step == origin.step else (),
             until=until,
             patience=self._patience,

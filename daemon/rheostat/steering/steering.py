@@ -176,12 +176,12 @@ class Steering:
     def submit(self, ticket: int, change: Change) -> None:
         """Carry out a change at the step begun, or keep it until its `at_step`.
 
-        The outcome comes with `settle` of the step that it acts on.
+        The outcome comes with `settle` of the step that it acts on. Whoever asks again, because the
+        one who asked before him is gone, joins what is on its way.
         """
-        waits = change.at_step is not None and change.at_step > self.step and not change.dry_run
-        if waits and self.inbox.holds(ticket, change):
-            self._outcomes.append(Outcome(ticket, None))
+        if self._joins(ticket, change):
             return
+        waits = change.at_step is not None and change.at_step > self.step and not change.dry_run
         try:
             self.inbox.check(change, self.revision)
             if waits:
@@ -244,6 +244,17 @@ class Steering:
     def revisions_in_force(self) -> tuple[int, ...]:
         """Return the decisions that still act on some group's LR, oldest first."""
         return tuple(sorted({one for group in self.groups for one in group.revisions()}))
+
+    def _joins(self, ticket: int, change: Change) -> bool:
+        """Answer a request that waits already, or was done at this very boundary."""
+        asked = change.request_id
+        if not asked or change.dry_run:
+            return False
+        made = next((one for one in self.ledger.decisions if one.request_id == asked), None)
+        if made is None and not self.inbox.holds(ticket, change):
+            return False
+        self._outcomes.append(Outcome(ticket, made))
+        return True
 
     def _attempt(self, ticket: int, change: Change) -> None:
         self._outcomes.append(Outcome(ticket, self._changing.attempt(change)))

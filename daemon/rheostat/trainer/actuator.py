@@ -20,10 +20,19 @@ class Actuator:
     Args:
         optimizer: whose LRs are written.
         is_compiled: whether its step is compiled.
+        momenta: `momenta_of` the optimizer as it was built, where it has been to a schedule that
+            moved them since; None is to ask it now.
     """
 
-    def __init__(self, optimizer: Optimizer, *, is_compiled: bool = False) -> None:
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        *,
+        is_compiled: bool = False,
+        momenta: Sequence[float | None] | None = None,
+    ) -> None:
         self._groups: list[dict[str, Any]] = optimizer.param_groups
+        self._own_momenta = momenta_of(optimizer) if momenta is None else momenta
         self._written = [math.nan] * len(self._groups)
         self._written_momenta = [math.nan] * len(self._groups)
         for group in self._groups:
@@ -47,8 +56,9 @@ class Actuator:
                     self._groups[index]["lr"] = lr
 
     def write_momenta(self, momenta: Sequence[float | None]) -> None:
-        """Make these the momenta (or beta1) of the next step; None leaves a group's alone."""
-        for index, momentum in enumerate(momenta):
+        """Make these the momenta (or beta1) of the next step; None is the group's own."""
+        for index, moved in enumerate(momenta):
+            momentum = self._own_momenta[index] if moved is None else moved
             if momentum is None or momentum == self._written_momenta[index]:
                 continue
             self._written_momenta[index] = momentum
@@ -61,6 +71,14 @@ class Actuator:
     def read(self) -> list[float]:
         """Return the LRs that stand in the optimizer; on a GPU this waits for the device."""
         return [float(group["lr"]) for group in self._groups]
+
+
+def momenta_of(optimizer: Optimizer) -> tuple[float | None, ...]:
+    """Return the momentum (or beta1) of each group, None where it has none."""
+    return tuple(
+        group["betas"][0] if "betas" in group else group.get("momentum")
+        for group in optimizer.param_groups
+    )
 
 
 def _widest_float(device: torch.device) -> torch.dtype:

@@ -19,6 +19,7 @@ from rheostat.steering.guardrails import guardrails_of
 from rheostat.steering.policies import Attached, AttachedPolicy, PolicyHangs
 from rheostat.steering.records import PolicyEdit
 from rheostat.steering.steering import Steering
+from rheostat.trainer.actuator import momenta_of
 from rheostat.trainer.curves import CurveShop
 from rheostat.trainer.data import Data, load_data
 from rheostat.trainer.data.batches import Batches, make_batches, validation_batches
@@ -54,6 +55,8 @@ class Parts:
     loss: LossFunction
     groups: tuple[ParamGroup, ...]
     optimizer: Optimizer
+    momenta: tuple[float | None, ...]
+    """Momentum (or beta1) of each group as the spec wants it; None where there is none."""
     steering: Steering
     steps: int
     """Planned optimizer steps, until somebody moves the horizon."""
@@ -97,6 +100,7 @@ def build(
         loss=loss,
         groups=groups,
         optimizer=optimizer,
+        momenta=momenta_of(optimizer),
         steering=steering,
         steps=steps,
         warnings=(*semantics_of(optimizer), *_blind_policies(spec, steering)),

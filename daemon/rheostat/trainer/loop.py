@@ -92,7 +92,7 @@ class Loop:
         self._saver = saver
         self._steering = parts.steering
         compiles = parts.spec.train.compile and is_compiled(parts.optimizer)
-        self._actuator = Actuator(parts.optimizer, is_compiled=compiles)
+        self._actuator = Actuator(parts.optimizer, is_compiled=compiles, momenta=parts.momenta)
         batch_size = parts.spec.data.batch_size
         self._reporter = Reporter(link, parts.steering, self.progress, batch_size)
         train = parts.spec.train
@@ -109,7 +109,8 @@ class Loop:
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
-        self._momenta: Sequence[float | None] = [None] * len(parts.groups)
+        self._unmoved: Sequence[float | None] = [None] * len(parts.groups)
+        self._momenta: Sequence[float | None] = self._unmoved
         self._is_paused = False
         self._waiting: list[ToTrainer] = []
         self._has_warned = False
@@ -303,6 +304,10 @@ class Loop:
         self._actuator.write(steering.learning_rates)
         if steering.moves_momentum:
             self._momenta = [group.momentum for group in steering.groups]
+            self._actuator.write_momenta(self._momenta)
+        elif self._momenta is not self._unmoved:
+            # Whatever the schedule before has left there would depend on when it was swapped.
+            self._momenta = self._unmoved
             self._actuator.write_momenta(self._momenta)
 
     def _learn(self) -> None:

@@ -44,12 +44,20 @@ class Daemon:
     def __init__(self, commands: Commands | None = None) -> None:
         self.heard: list[Message] = []
         self.loop: Loop | None = None
+        self._later: list[ToTrainer] = []
         self._commands = {step: list(some) for step, some in (commands or {}).items()}
 
     def send(self, *messages: Message) -> None:
         self.heard += messages
 
+    def say_then(self, commands: Iterable[ToTrainer]) -> None:
+        """Say something as soon as the run stands still."""
+        self._later = list(commands)
+
     def receive(self, timeout: float = 0.0) -> list[ToTrainer]:
+        if timeout:
+            later, self._later = self._later, []
+            return later
         return self._commands.pop(self.loop.step, []) if self.loop else []
 
     def unacknowledged(self) -> Unacknowledged:

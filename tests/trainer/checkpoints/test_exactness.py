@@ -1,5 +1,6 @@
 """A run that is interrupted and goes on ends as the one left alone, to the last bit."""
 
+import math
 import random
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from rheostat.runs.messages import ChangeCommand, Ready, Warned
+from rheostat.runs.messages import ChangeCommand, PauseCommand, Ready, ResumeCommand, Warned
 from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
 from rheostat_policies import SCHEDULES
 
@@ -105,6 +106,40 @@ def test_every_family_of_optimizers(a_run: Any, name: str) -> None:
     lr = 1.0 if "Prodigy" in name or "DAdapt" in name else 0.01
     optimizer = {"name": name, "lr": lr, "args": OPTIMIZERS[name]}
     assert_goes_on(a_run, optimizer=optimizer, train={"steps": STEPS, "grad_clip": 1.0})
+
+
+def test_a_momentum_is_told_as_long_as_a_schedule_moves_it(a_run: Any) -> None:
+    swap = Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="linear"))
+    commands = {6: [ChangeCommand(command_id=1, change=swap)]}
+    schedule = {"name": "OneCycleLR", "args": {"total_steps": STEPS}}
+
+    alone, went_on = assert_goes_on(a_run, at=20, commands=commands, schedule=schedule)
+
+    assert moved_momenta(alone) == list(range(6))
+    assert moved_momenta(went_on) == []
+
+
+def test_a_schedule_swapped_while_the_run_stands_still_leaves_no_momentum_behind(
+    a_run: Any,
+) -> None:
+    """A run that is paused has the momentum of its next step already; a replay never pauses."""
+    swap = ChangeCommand(
+        command_id=1, change=Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="linear"))
+    )
+    schedule = {"name": "OneCycleLR", "args": {"total_steps": STEPS}}
+    moving = a_run(schedule=schedule).begin({6: [swap]})
+    standing = a_run(schedule=schedule).begin({6: [PauseCommand()]})
+    standing.say_then([swap, ResumeCommand()])
+
+    weights, other = moving.finish(), standing.finish()
+
+    assert standing.decisions[0].applied_step == 6
+    assert all(torch.equal(weights[name], other[name]) for name in weights)
+
+
+def moved_momenta(daemon: Any) -> list[int]:
+    momenta = daemon.column("momentum").items()
+    return [step for (_, step), momentum in momenta if not math.isnan(momentum)]
 
 
 def test_several_optimizers_that_step_as_one(a_run: Any) -> None:
