@@ -36,6 +36,16 @@ class RunInfo:
     """The run's seed; a policy that draws random numbers derives its own from it."""
 
 
+class ProbeResult(NamedTuple):
+    """What a `Probe` found."""
+
+    factors: tuple[float, ...]
+    """The factors that were tried, in the order asked for."""
+    losses: tuple[tuple[float, ...], ...]
+    """Training loss of each step, by factor; shorter where a loss was not finite, which then is
+    the last one."""
+
+
 class Observation(NamedTuple):
     """What a policy sees at one step boundary: the data of step `step`, the last one finished.
 
@@ -90,6 +100,9 @@ class Observation(NamedTuple):
     """Kullback-Leibler divergence of a classifier's predictions from those at the validation
     before, in nats: sum p_before * log(p_before / p_now), mean over the validation samples. None
     where outputs are not logits of classes, (B, C)."""
+    probe: ProbeResult | None = None
+    """What came of the `Probe` that this policy asked for in the step before; None where it asked
+    for none, or where none could be made."""
 
 
 OBSERVABLE = (
@@ -108,6 +121,33 @@ OBSERVABLE = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """A trial of some factors: from the present state some steps with each, and back to it.
+
+    The run's own steps do not move on; afterwards it is as if nothing had been tried, bit for bit.
+    """
+
+    factors: tuple[float, ...]
+    """The policy's own factor, for every group, in each trial; 1 to 32 of them, finite, > 0."""
+    steps: int
+    """Optimizer steps of each trial, >= 1."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Restore:
+    """A wish to go back to a checkpoint and around the batches that did harm.
+
+    The policy itself does not go back: it keeps the state that it answers with, and so knows what
+    it has done already.
+    """
+
+    back_steps: int
+    """Take the newest checkpoint that is at least so many steps old, >= 1, else the oldest."""
+    skip_beyond: int = 0
+    """Leave out every batch from there to the present one, and so many more, >= 0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
     """What a policy answers: where it wants its own factor to be.
 
@@ -121,6 +161,11 @@ class Action:
     """Steps in which the factor gets there, geometrically; 1 is at once, at the next step."""
     reason: str = ""
     """One sentence for the decision record, e.g. "loss 9.1 is over 2 x its average of 2.3"."""
+    probe: Probe | None = None
+    """Factors to try out before the next step; the result comes with the next observation."""
+    restore: Restore | None = None
+    """Go back before anything else; `factor` then acts from the restored step on. Where there is no
+    checkpoint, only `factor` acts, and that it could not be done is counted and told."""
 
 
 KEEP = Action()
@@ -135,6 +180,10 @@ class Policy(Protocol):
 
     A policy may have an attribute `observes`, a collection of names: the fields of `Observation`
     that cost time and that it needs. They are those in `OBSERVABLE`; the others are there anyway.
+
+    A policy that can mend a loss which is NaN or infinite has an attribute `mends_non_finite` that
+    is true. Before such a loss ends the run it is asked, with that loss, and may answer with a
+    `restore`; nobody else ever sees a loss that is not finite.
     """
 
     def initial_state(self, run: RunInfo) -> State:

@@ -9,7 +9,8 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from rheostat.api.learning_rates import LearningRatesApi
 from rheostat.api.runs import RunsApi
-from rheostat.api.server import MAX_MESSAGE_BYTES, ApiServer
+from rheostat.api.server import ApiServer
+from rheostat.door.limits import Limits
 from rheostat.errors import FailedPrecondition
 from rheostat.v1 import learning_rates_pb2, runs_pb2
 from rheostat.v1.learning_rates_pb2_grpc import LearningRatesStub
@@ -79,7 +80,7 @@ async def test_reflection_lists_the_services_and_their_files(channel):
 
 
 async def test_a_spec_longer_than_a_message_may_be_is_refused(runs, refusal):
-    spec = "x" * MAX_MESSAGE_BYTES
+    spec = "x" * Limits().message_bytes
 
     refused = await refusal(runs.CreateRun(runs_pb2.CreateRunRequest(spec=spec)))
 

@@ -16,6 +16,7 @@ from rheostat_policies import (
     POLICIES,
     Action,
     AdaLRS,
+    AutoLRS,
     Greedy,
     GroupInfo,
     Hypergradient,
@@ -26,6 +27,7 @@ from rheostat_policies import (
     Observation,
     Plateau,
     Policy,
+    ProbeResult,
     Rules,
     RunInfo,
 )
@@ -53,7 +55,7 @@ RULES = [
 ]
 
 
-def a_learned_policy() -> Learned:
+def a_learned_policy(**args: Any) -> Learned:
     """A network with one layer, which answers to everything it sees."""
     weights = np.linspace(-1.0, 1.0, len(ANCHORED), dtype=np.float32).reshape(1, -1)
     made = LearnedPolicy(
@@ -67,23 +69,35 @@ def a_learned_policy() -> Learned:
     )
     with NamedTemporaryFile() as file:
         Path(file.name).write_bytes(made.to_bytes())
-        return Learned(file=file.name)
+        return Learned(file=file.name, **args)
 
 
 # Each with short windows, so that a sequence of tens of steps gets somewhere, and its bounds.
 EAGER: dict[str, tuple[Policy, float, float]] = {
     "adalrs": (AdaLRS(window=3, settle=1), 0.1, 10.0),
+    "autolrs": (AutoLRS(stage=10, probes=2, warmup_steps=3), 0.01, 100.0),
     "greedy": (Greedy(patience=0, factor=0.5, smooth=True, window_size=3, reset_start=2), 0.01, 10),
     "hypergradient": (Hypergradient(beta=0.9, every=2), 0.1, 10.0),
     "kl_band": (KLBand(), 0.1, 1.0),
     "loss_spike": (LossSpike(threshold=1.5, hold_steps=2, warmup_steps=1), 0.1, 1.0),
+    "loss_spike that goes back": (
+        LossSpike(threshold=1.5, warmup_steps=1, back_steps=5, restores=2),
+        0.1,
+        1.0,
+    ),
     "noise_scale": (NoiseScale(warmup_steps=2, every=1, decay=0.5), 0.1, 2.0),
     "plateau": (Plateau(metric="train_loss", patience=1, factor=0.5, min_lr=1e-4), 1e-2, 1.0),
     "plateau at evaluations": (Plateau(patience=0, cooldown=1, min_lr={"head": 1e-3}), 0.0, 1.0),
     "rules": (Rules(rules=RULES), 0.01, 10.0),
     "learned": (a_learned_policy(), math.exp(-1.3), math.exp(1.3)),
+    "learned online": (a_learned_policy(online=True), math.exp(-1.3), math.exp(1.3)),
 }
 NUMBERS = st.one_of(st.floats(-10, 10), st.floats(), st.just(1.0))
+PROBES = st.builds(
+    ProbeResult,
+    factors=st.just((1.0,)),
+    losses=st.tuples(st.lists(NUMBERS, min_size=1, max_size=5).map(tuple)),
+)
 MEASURED = st.fixed_dictionaries(
     {
         "train_loss": NUMBERS,
@@ -95,6 +109,7 @@ MEASURED = st.fixed_dictionaries(
         "gradient_signal": st.none() | NUMBERS,
         "gradient_noise": st.none() | NUMBERS,
         "prediction_kl": st.none() | NUMBERS,
+        "probe": st.none() | PROBES,
     }
 )
 PER_GROUP = st.dictionaries(st.text(max_size=4) | st.sampled_from(GROUPS), NUMBERS, max_size=3)

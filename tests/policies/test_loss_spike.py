@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rheostat_policies import Action, GroupInfo, LossSpike, Observation, RunInfo
+from rheostat_policies import Action, GroupInfo, LossSpike, Observation, Restore, RunInfo
 
 RUN = RunInfo(name="a", steps=1000, groups=(GroupInfo(name="default", parameters=10),))
 
@@ -112,3 +112,54 @@ def test_any_losses_keep_the_factor_between_floor_and_one(losses: list[float]) -
 def test_an_argument_out_of_range_is_named_with_its_value(args: Any, field: str) -> None:
     with pytest.raises(ValueError, match=field):
         LossSpike(**args)
+
+
+def go_back(policy: LossSpike, losses: list[float]) -> list[tuple[int, Action]]:
+    """As `play`, where whoever is asked to goes back, so that the steps are counted anew."""
+    state: Any = policy.initial_state(RUN)
+    factor, step, acted = 1.0, 0, []
+    for loss in losses:
+        seen = Observation(step=step, steps=1000, train_loss=loss, factor={"default": factor})
+        action, state = policy.decide(state, seen)
+        if isinstance(action.factor, float):
+            factor = action.factor
+            acted.append((step, action))
+        if action.restore is not None:
+            step = max(-1, step - action.restore.back_steps)
+        step += 1
+    return acted
+
+
+def test_a_spike_takes_the_model_back_around_its_batches_and_cuts_from_there_on() -> None:
+    policy = LossSpike(threshold=2.0, hold_steps=10, ramp_steps=40, back_steps=20, skip_beyond=3)
+
+    (cut_at, cut), (back_at, back) = go_back(policy, [1.0] * 50 + [5.0] + [1.0] * 80)
+
+    assert (cut_at, cut.factor, cut.restore) == (50, 0.5, Restore(back_steps=20, skip_beyond=3))
+    assert "back 20 steps" in cut.reason
+    assert (back_at, back.factor, back.ramp_steps, back.restore) == (60, 1.0, 40, None)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+@pytest.mark.parametrize("seen", [0, 50])
+def test_a_loss_that_is_not_finite_takes_it_back_however_early(bad: float, seen: int) -> None:
+    policy = LossSpike(back_steps=5)
+
+    acted = go_back(policy, [1.0] * seen + [bad])
+
+    assert [action.restore for _, action in acted] == [Restore(back_steps=5)]
+    assert policy.mends_non_finite
+
+
+def test_it_goes_back_no_oftener_than_it_may_and_deeper_each_time() -> None:
+    policy = LossSpike(threshold=2.0, hold_steps=3, back_steps=5, restores=2, floor=0.2)
+
+    acted = go_back(policy, [1.0] * 50 + [9.0, 1.0, 9.0, 9.0, 9.0, 9.0])
+
+    assert [action.restore is not None for _, action in acted] == [True, True]
+    assert [action.factor for _, action in acted] == [0.5, 0.25]
+    assert play(policy, [1.0, math.nan, math.nan, math.nan])[2:] == []
+
+
+def test_without_steps_to_go_back_it_mends_nothing() -> None:
+    assert not LossSpike().mends_non_finite

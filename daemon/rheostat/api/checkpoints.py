@@ -1,17 +1,23 @@
 """The `Checkpoints` service."""
 
+from rheostat.api.edits import given
 from rheostat.api.handling import Context, answers, principal_of, require_run
+from rheostat.api.permissions import may_create
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
+from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.service import RunService
 from rheostat.v1 import checkpoints_pb2 as pb
+from rheostat.v1 import runs_pb2
 from rheostat.v1.checkpoints_pb2_grpc import CheckpointsServicer
 
 
 class CheckpointsApi(CheckpointsServicer):
-    """Takes and lists the checkpoints of runs."""
+    """Takes and lists the checkpoints of runs, and forks runs at them."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def SaveCheckpoint(
@@ -30,3 +36,18 @@ class CheckpointsApi(CheckpointsServicer):
         return pb.ListCheckpointsResponse(
             checkpoints=[to_message(one, pb.Checkpoint()) for one in found]
         )
+
+    @answers
+    async def ForkRun(self, request: pb.ForkRunRequest, context: Context) -> pb.ForkRunResponse:
+        step = given(request, "step")
+        if step is not None and step < 0:
+            raise InvalidRequest([Violation("step", str(step), "0 or more")])
+        view = await self._service.fork_run(
+            require_run(request.run),
+            request.spec,
+            principal=principal_of(context),
+            step=step,
+            request_id=request.request_id,
+            permit=may_create(self._door),
+        )
+        return pb.ForkRunResponse(run=to_message(view, runs_pb2.Run()))

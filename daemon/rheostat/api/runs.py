@@ -5,13 +5,17 @@ from collections.abc import AsyncIterator
 from rheostat.api.handling import (
     Context,
     answers,
+    caller,
     page_size,
     principal_of,
     require_revision,
     require_run,
     streams,
 )
+from rheostat.api.permissions import may_create
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
+from rheostat.door.roles import Right, Role
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.records import RunView, WatchEvent
 from rheostat.runs.service import RunService
@@ -24,8 +28,9 @@ _MAX_TOKEN_LENGTH = 18  # a number of 64 bits; int() refuses thousands of digits
 class RunsApi(RunsServicer):
     """Creates, shows, watches and ends runs."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def CreateRun(
@@ -35,6 +40,7 @@ class RunsApi(RunsServicer):
             request.spec,
             principal=principal_of(context),
             request_id=request.request_id,
+            permit=may_create(self._door),
             priority=request.priority,
         )
         return pb.CreateRunResponse(run=_run(view))
@@ -48,12 +54,15 @@ class RunsApi(RunsServicer):
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         size = page_size(request.page_size if request.HasField("page_size") else None)
         start = _page_start(request.page_token)
-        views = await self._service.list_runs()
+        views = [view for view in await self._service.list_runs() if await self._shows(view)]
         page, end = views[start : start + size], start + size
         return pb.ListRunsResponse(
             runs=[_run(view) for view in page],
             next_page_token=str(end) if end < len(views) else "",
         )
+
+    async def _shows(self, view: RunView) -> bool:
+        return await self._door.allows(caller(), Right(Role.VIEWER, view.name))
 
     @answers
     async def PauseRun(self, request: pb.PauseRunRequest, context: Context) -> pb.PauseRunResponse:
@@ -84,6 +93,17 @@ class RunsApi(RunsServicer):
     ) -> pb.DeleteRunResponse:
         await self._service.delete_run(require_run(request.run), principal=principal_of(context))
         return pb.DeleteRunResponse()
+
+    @answers
+    async def ReplayRun(
+        self, request: pb.ReplayRunRequest, context: Context
+    ) -> pb.ReplayRunResponse:
+        view = await self._service.replay_run(
+            require_run(request.run),
+            principal=principal_of(context),
+            request_id=request.request_id,
+        )
+        return pb.ReplayRunResponse(run=_run(view))
 
     @answers
     async def EvaluateRun(

@@ -1,5 +1,6 @@
-"""The noun `checkpoint`: what a run can go on from, listed and taken."""
+"""The noun `checkpoint`: what a run can go on from, listed and taken, and other runs too."""
 
+import json
 from datetime import datetime
 from typing import Annotated
 
@@ -7,14 +8,19 @@ import msgspec
 import typer
 
 from rheostat.cli.connection import connect
-from rheostat.cli.options import Address, Json, RunName, StateDir
+from rheostat.cli.options import Address, Json, Overrides, RunName, StateDir
+from rheostat.cli.overrides import override
 from rheostat.cli.phrases import number, size
+from rheostat.cli.shapes import run_details
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
+from rheostat.runs.records import STEERING
 
 SAVE_SECONDS = 600.0
 """How long a checkpoint may take: a large one, on a slow disk, behind another."""
 
-app = typer.Typer(help="List and take the checkpoints of a run.", no_args_is_help=True)
+app = typer.Typer(
+    help="List and take the checkpoints of a run, and fork it at one.", no_args_is_help=True
+)
 
 
 @app.command("list")
@@ -62,3 +68,42 @@ def save(
         print_json(msgspec.to_builtins(saved))
         return
     tell(f"{run} can go on from step {saved.step}: {size(saved.bytes)} in {saved.path}")
+
+
+@app.command()
+def fork(
+    run: RunName,
+    step: Annotated[
+        int | None,
+        typer.Option(
+            help="Take the newest checkpoint of at most so many steps; by default the newest.",
+            show_default=False,
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Call the new run this.", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    request_id: Annotated[
+        str, typer.Option(help="Key under which the same request makes only one run.")
+    ] = "",
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Go on from a checkpoint in a new run, with another LR, schedule, policy, length or seed."""
+    with connect(address, state_dir) as client:
+        document = override(json.loads(client.get_run(run).spec), overrides or [])
+        document["name"] = name or f"{run}-fork"
+        text = json.dumps(document, ensure_ascii=False)
+        made = client.fork_run(run, text, step=step, request_id=request_id)
+    if as_json:
+        print_json(run_details(made))
+        return
+    origin = made.origin
+    assert origin is not None  # it was made from a run
+    tell(f"{made.name} begins with the {origin.step} first steps of {run}, and is {made.phase}.")
+    if STEERING in origin.anew:
+        tell("Its LRs are what its own spec says; overrides and policies' factors end there.")
+    else:
+        tell("Schedule, overrides and policies go on as they were there.")

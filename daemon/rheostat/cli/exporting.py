@@ -49,12 +49,12 @@ def export_steps(read: Callable[[], Iterable[StepRows]], file: Path, *, with_tim
     for batch in read():
         count += batch.count
         header |= dict.fromkeys(_columns(batch))
-    columns = sorted(header, key=_rank)
+    columns = sorted(header, key=rank)
     if with_timing:
         columns.append("duration_seconds")
     try:
         # A run that trains on has more steps by now, and maybe more columns.
-        _write(file, columns, islice(_rows(read()), count))
+        _write(file, columns, islice(rows_of(read()), count))
     except OSError as error:
         raise RheostatError(f"{file} cannot be written: {error.strerror or error}") from error
     return count
@@ -76,7 +76,8 @@ _ORDER = (
 """Columns by the word before their first dot, in the order of a file."""
 
 
-def _rank(column: str) -> int:
+def rank(column: str) -> int:
+    """Return where a column stands in a file."""
     return _ORDER.index(column.partition(".")[0])
 
 
@@ -111,7 +112,7 @@ def _multipliers(state: GroupState) -> Row:
     return {**factors, f"operator.{state.name}": state.operator}
 
 
-def _rows(batches: Iterable[StepRows]) -> Iterator[Row]:
+def rows_of(batches: Iterable[StepRows]) -> Iterator[Row]:
     """Yield a row per step, each once the validation that may follow it has been read."""
     validations: dict[int, Row] = {}
     held: Row | None = None

@@ -1,6 +1,6 @@
 """Runs as a table: of one daemon, or of several with the pods they live in."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from rheostat.cli.phrases import compact_rates, number, percent
@@ -20,15 +20,45 @@ class Place:
     pod: str
 
 
-def print_runs(views: Sequence[RunView], *, as_json: bool) -> None:
-    """Print the runs of one daemon."""
+def print_runs(views: Sequence[RunView], *, as_json: bool, as_tree: bool = False) -> None:
+    """Print the runs of one daemon; as a tree, each beneath the one it was made from."""
     if as_json:
         print_json([run_row(view) for view in views])
         return
     table = make_table(*_COLUMNS, numbers=_NUMBERS)
-    for view in views:
-        table.add_row(*_cells(view))
+    for indent, view in lineage(views) if as_tree else (("", view) for view in views):
+        name, *others = _cells(view)
+        made = _made(view) if as_tree else ""
+        table.add_row(f"{indent}{name}{made}", *others)
     OUT.print(table)
+
+
+def lineage(views: Sequence[RunView]) -> Iterator[tuple[str, RunView]]:
+    """Yield runs, each followed by those made from it, with the branches drawn before their names.
+
+    One whose origin is not among them, because it was deleted, stands by itself.
+    """
+    names = {view.name for view in views}
+    children: dict[str, list[RunView]] = {}
+    for view in views:
+        origin = view.origin.run if view.origin and view.origin.run in names else ""
+        children.setdefault(origin, []).append(view)
+    yield from _below("", "", children)
+
+
+def _below(
+    run: str, stem: str, children: Mapping[str, list[RunView]]
+) -> Iterator[tuple[str, RunView]]:
+    found = children.get(run, [])
+    for view in found:
+        is_last = view is found[-1]
+        yield (stem + ("└ " if is_last else "├ ") if run else ""), view
+        yield from _below(view.name, stem + ("  " if is_last else "│ ") if run else "", children)
+
+
+def _made(view: RunView) -> str:
+    """Return where a run begins that was made from another one, e.g. ` @1500`."""
+    return f" @{view.origin.step}" if view.origin else ""
 
 
 def print_placed_runs(runs: Sequence[tuple[Place, RunView]], *, as_json: bool) -> None:

@@ -15,6 +15,7 @@ from rheostat.cli import (
     plan,
     plot,
     policy,
+    replay,
     run,
     runs,
     schedule,
@@ -82,6 +83,7 @@ def root(
 app.command("run")(run.run)
 app.command("plan")(plan.plan)
 app.command("plot")(plot.plot)
+app.command("replay")(replay.replay)
 app.command("validate")(specs.validate)
 app.command("schema")(specs.schema)
 app.command("serve")(serve.serve)

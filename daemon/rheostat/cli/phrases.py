@@ -115,8 +115,9 @@ def policy_states(policy: PolicyStatus) -> Iterator[str]:
 
 
 def who(decision: Decision) -> str:
-    """Return the person behind a decision, else its source."""
-    return decision.principal or decision.source
+    """Return the person behind a decision, or both, else its source."""
+    asked = decision.principal or decision.source
+    return f"{asked}, approved by {decision.approved_by}" if decision.approved_by else asked
 
 
 def what(decision: Decision) -> str:

@@ -29,7 +29,14 @@ app = typer.Typer(help="Look at, pause, stop, resume and export runs.", no_args_
 
 
 @app.command("list")
-def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = None) -> None:
+def list_(
+    tree: Annotated[
+        bool, typer.Option("--tree", help="Show each run beneath the one it was made from.")
+    ] = False,
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
     """List all runs, the newest last."""
     cluster = asked_cluster()
     if cluster is not None:
@@ -40,7 +47,7 @@ def list_(as_json: Json = False, address: Address = None, state_dir: StateDir = 
     if not views and not as_json:
         tell("No runs yet. Start one with: rheostat run SPEC")
         return
-    print_runs(views, as_json=as_json)
+    print_runs(views, as_json=as_json, as_tree=tree)
 
 
 @app.command("show")

@@ -42,6 +42,7 @@ def run_row(view: RunView) -> dict[str, Any]:
         "validation_accuracy": newest(view, "validation_accuracy"),
         "learning_rate": learning_rates(view.snapshot),
         "revision": view.revision,
+        "origin": msgspec.to_builtins(view.origin),
     }
 
 
@@ -126,6 +127,7 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "applied_step": decision.applied_step,
         "source": decision.source,
         "principal": decision.principal,
+        "approved_by": decision.approved_by,
         "verb": decision.verb,
         "value": decision.value,
         "edit": msgspec.to_builtins(decision.edit),

@@ -19,6 +19,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RunView,
     StepRows,
     WatchEvent,
@@ -116,6 +117,16 @@ class AsyncClient:
         """Take a checkpoint; see `Client.save_checkpoint`."""
         return await self._ask(calls.save_checkpoint(run, pin), timeout)
 
+    async def fork_run(
+        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Make a run that goes on from a checkpoint; see `Client.fork_run`."""
+        return await self._ask(calls.fork_run(run, spec, step, request_id))
+
+    async def replay_run(self, run: str, *, request_id: str = "") -> RunView:
+        """Make a run that does the same as another one has done; see `Client.replay_run`."""
+        return await self._ask(calls.replay_run(run, request_id))
+
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""
         return await self._ask(calls.list_checkpoints(run))
@@ -133,6 +144,14 @@ class AsyncClient:
     ) -> ChangeResult:
         """Change the LR of a run's groups; see `Client.change_learning_rate`."""
         return await self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    async def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
+        """Return the changes of a run that wait for a second principal's approval, oldest first."""
+        return await self._ask(calls.list_held_changes(run))
+
+    async def approve_change(self, run: str, request_id: str) -> ChangeResult:
+        """Carry out a change that waits for approval; who asked for it cannot approve it."""
+        return await self._ask(calls.approve_change(run, request_id))
 
     async def explain(self, run: str, step: int | None = None) -> Explanation:
         """Return how the LRs of a finished step came about, or how the present ones do."""

@@ -21,6 +21,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RunView,
     Snapshot,
     StepRows,
@@ -63,6 +64,7 @@ _RETRIES = {
                         "WatchRun",
                         "ExportRun",
                         "EvaluateRun",
+                        "ReplayRun",
                     )
                 ),
                 {"service": "rheostat.v1.Checkpoints"},
@@ -159,6 +161,17 @@ def delete_run(run: str) -> Call[None]:
     return Call(_runs("DeleteRun"), request, runs_pb2.DeleteRunResponse, lambda response: None)
 
 
+def replay_run(run: str, request_id: str) -> Call[RunView]:
+    """Return the call that does a run again."""
+    return _about_run(
+        "ReplayRun",
+        runs_pb2.ReplayRunRequest,
+        runs_pb2.ReplayRunResponse,
+        run=run,
+        request_id=request_id or str(uuid.uuid4()),
+    )
+
+
 def evaluate_run(run: str) -> Call[Evaluation]:
     """Return the call that looks at a run's validation set."""
     return Call(
@@ -176,6 +189,22 @@ def save_checkpoint(run: str, pin: bool) -> Call[CheckpointInfo]:
         filled(checkpoints_pb2.SaveCheckpointRequest, run=run, pin=pin),
         checkpoints_pb2.SaveCheckpointResponse,
         lambda response: to_record(response.checkpoint, CheckpointInfo),
+    )
+
+
+def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[RunView]:
+    """Return the call that forks a run."""
+    return Call(
+        "/rheostat.v1.Checkpoints/ForkRun",
+        filled(
+            checkpoints_pb2.ForkRunRequest,
+            run=run,
+            spec=spec,
+            step=step,
+            request_id=request_id or str(uuid.uuid4()),
+        ),
+        checkpoints_pb2.ForkRunResponse,
+        lambda response: to_record(response.run, RunView),
     )
 
 
@@ -232,19 +261,35 @@ def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeRes
     It carries a key, so that it can be repeated safely.
     """
 
-    def read(answer: Any) -> ChangeResult:
-        response = answer if isinstance(answer, pb.ChangeLearningRateResponse) else answer.change
-        decided = response.HasField("decision")
-        decision = to_record(response.decision, Decision) if decided else None
-        return ChangeResult(
-            decision=decision, request_id=response.request_id, dry_run=response.dry_run
-        )
-
     keyed = msgspec.structs.replace(change, request_id=change.request_id or str(uuid.uuid4()))
     path, request = request_of(run, keyed, wait)
     module = policies_pb2 if path.startswith("Policies/") else pb
     response = getattr(module, f"{path.partition('/')[2]}Response")
-    return Call(f"/rheostat.v1.{path}", request, response, read)
+    return Call(f"/rheostat.v1.{path}", request, response, _result)
+
+
+def list_held_changes(run: str) -> Call[tuple[HeldChange, ...]]:
+    """Return the call that lists the changes of a run that wait for approval."""
+    return Call(
+        _learning_rates("ListHeldChanges"),
+        filled(pb.ListHeldChangesRequest, run=run),
+        pb.ListHeldChangesResponse,
+        lambda response: tuple(to_record(one, HeldChange) for one in response.changes),
+    )
+
+
+def approve_change(run: str, request_id: str) -> Call[ChangeResult]:
+    """Return the call that approves a change."""
+    request = filled(pb.ApproveChangeRequest, run=run, request_id=request_id)
+    return Call(_learning_rates("ApproveChange"), request, pb.ApproveChangeResponse, _result)
+
+
+def _result(answer: Any) -> ChangeResult:
+    """Return what a change did, of the answer to any request for one."""
+    response = answer if isinstance(answer, pb.ChangeLearningRateResponse) else answer.change
+    decided = response.HasField("decision")
+    decision = to_record(response.decision, Decision) if decided else None
+    return ChangeResult(decision=decision, request_id=response.request_id, dry_run=response.dry_run)
 
 
 def explain(run: str, step: int | None) -> Call[Explanation]:

@@ -18,6 +18,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RunView,
     StepRows,
     WatchEvent,
@@ -134,6 +135,24 @@ class Client:
         """
         return self._ask(calls.save_checkpoint(run, pin), timeout)
 
+    def fork_run(
+        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+    ) -> RunView:
+        """Make a run that goes on from a checkpoint of another one, and queue it.
+
+        Args:
+            run: the other one.
+            spec: of the new one, YAML or JSON text; its name is the wished one.
+            step: take the newest good checkpoint of at most so many finished steps; None is the
+                newest.
+            request_id: idempotency key; made up where it is empty.
+        """
+        return self._ask(calls.fork_run(run, spec, step, request_id))
+
+    def replay_run(self, run: str, *, request_id: str = "") -> RunView:
+        """Make a run that does the same as another one has done, and queue it."""
+        return self._ask(calls.replay_run(run, request_id))
+
     def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""
         return self._ask(calls.list_checkpoints(run))
@@ -159,6 +178,14 @@ class Client:
                 its way: ask again with the same `request_id`.
         """
         return self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
+        """Return the changes of a run that wait for a second principal's approval, oldest first."""
+        return self._ask(calls.list_held_changes(run))
+
+    def approve_change(self, run: str, request_id: str) -> ChangeResult:
+        """Carry out a change that waits for approval; who asked for it cannot approve it."""
+        return self._ask(calls.approve_change(run, request_id))
 
     def explain(self, run: str, step: int | None = None) -> Explanation:
         """Return how the LRs of a finished step came about, or how the present ones do."""

@@ -43,7 +43,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds since the epoch."""
     reason: str
-    """`every`, `asked`, `best`, `pause` or `stop`."""
+    """`every`, `asked`, `best`, `pause`, `stop`, or `fork` of another run's."""
     validation_loss: float | None = None
     """Measured after this very step; None where it was not."""
     pinned: bool = False
@@ -95,10 +95,17 @@ def list_checkpoints(folder: Path) -> list[CheckpointInfo]:
     return found
 
 
-def newest_good(folder: Path) -> tuple[CheckpointInfo | None, list[str]]:
-    """Return the newest checkpoint that is whole, and a sentence for each newer that is not."""
+def newest_good(
+    folder: Path, *, until: int | None = None
+) -> tuple[CheckpointInfo | None, list[str]]:
+    """Return the newest checkpoint that is whole, and a sentence for each newer that is not.
+
+    With `until`, those of more finished steps are not looked at.
+    """
     refused: list[str] = []
     for path in reversed(list(_folders(folder))):
+        if until is not None and path.name > folder_name(until):
+            continue
         try:
             return info_of(path, verify(path)), refused
         except BadCheckpoint as error:
@@ -168,20 +175,54 @@ def pin(path: Path, *, pinned: bool = True) -> CheckpointInfo:
     return info_of(path, manifest)
 
 
-def prune(folder: Path, *, keep: int, keep_best: int) -> list[CheckpointInfo]:
+def adopt(path: Path, folder: Path, *, run: str, spec: str) -> CheckpointInfo:
+    """Give a run the checkpoint of another one to begin with, pinned; their files are the same.
+
+    Args:
+        path: the checkpoint, whose files are linked where the disk allows it, else copied.
+        folder: where the run's checkpoints are.
+        run: its name.
+        spec: its spec as JSON, defaults filled in.
+
+    Raises:
+        BadCheckpoint, OSError: if it cannot be read or written.
+    """
+    manifest = verify(path)
+    partial = folder / f".{path.name}.adopted"
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    for name in manifest.files:
+        try:
+            (partial / name).hardlink_to(path / name)
+        except OSError:
+            shutil.copyfile(path / name, partial / name)
+    digest = hashlib.sha256(spec.encode()).hexdigest()
+    manifest = msgspec.structs.replace(
+        manifest, run=run, reason="fork", pinned=True, spec_sha256=digest
+    )
+    replace_durably(partial / MANIFEST_FILE, msgspec.json.encode(manifest))
+    partial.rename(folder / path.name)
+    return info_of(folder / path.name, manifest)
+
+
+def prune(
+    folder: Path, *, keep: int, keep_best: int, written: int | None = None
+) -> list[CheckpointInfo]:
     """Remove the checkpoints that need not be kept, and return them.
 
     Kept are the newest, those of the lowest validation loss, and the pinned.
 
     Args:
         folder: where they are.
+        written: step of the one that has just been written, which stays; there may be damaged ones
+            of later steps, from which the run has gone back.
         keep: number of newest, at least 1.
         keep_best: number of best, among those whose loss was measured.
     """
     loose = [one for one in list_checkpoints(folder) if not one.pinned]
     measured = [one for one in loose if one.validation_loss is not None]
     best = sorted(measured, key=lambda one: (one.validation_loss, -one.step))[:keep_best]
-    kept = {one.step for one in (*loose[-keep:], *best)}
+    kept = {written, *(one.step for one in (*loose[-keep:], *best))}
     removed = [one for one in loose if one.step not in kept]
     for one in removed:
         remove(Path(one.path))

@@ -119,6 +119,30 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     """One line for a person."""
 
 
+STEERING = "steering"
+"""Schedule, policies and overrides."""
+OPTIONS = "options"
+"""Those of the optimizer's groups, such as a weight decay."""
+GENERATORS = "generators"
+"""Of random numbers."""
+
+
+class Origin(msgspec.Struct, frozen=True, kw_only=True):
+    """The run that another one was made from."""
+
+    run: str
+    """Its name."""
+    kind: str
+    """`fork`: it goes another way from a step on. `replay`: it does the same again."""
+    step: int = 0
+    """Number of finished steps that the two have in common; 0 where there was no checkpoint."""
+    until: int | None = None
+    """Number of finished steps at which a replay ends; None for a fork."""
+    anew: tuple[str, ...] = ()
+    """What a fork does not take over from the checkpoint but has from its own spec: `STEERING`,
+    `OPTIONS`, `GENERATORS`."""
+
+
 class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """Everything the daemon tells about a run."""
 
@@ -158,6 +182,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     or `lost`, where the daemon that had started it was gone."""
     events: tuple[RunEvent, ...] = ()
     """What happened to it, the newest last; only the newest are kept."""
+    origin: Origin | None = None
+    """What it was made from; None where it began at nothing."""
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -168,6 +194,22 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     validation_loss: float
     validation_accuracy: float | None = None
     """None where targets are not classes."""
+
+
+class HeldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that waits for a second principal's approval."""
+
+    request_id: str
+    verb: str
+    value: float | None = None
+    groups: tuple[str, ...] = ()
+    principal: str
+    """Who asked."""
+    reason: str = ""
+    ratio: float
+    """By how much it would move an LR, up or down, when it was asked for; 1 or more."""
+    expires_at: float
+    """When it is dropped, seconds since the epoch."""
 
 
 class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):

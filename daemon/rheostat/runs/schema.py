@@ -48,6 +48,7 @@ ALTER TABLE runs ADD COLUMN is_paused INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN attempt INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE runs ADD COLUMN restarts TEXT NOT NULL DEFAULT '{}'; -- JSON, as the next
 ALTER TABLE runs ADD COLUMN events TEXT NOT NULL DEFAULT '[]';
+ALTER TABLE runs ADD COLUMN origin TEXT; -- JSON
 UPDATE runs SET queued_at = created_at;
 UPDATE runs
     SET phase = 'failed', pid = NULL, finished_at = COALESCE(started_at, created_at),

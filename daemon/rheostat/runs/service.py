@@ -1,12 +1,14 @@
 """What the rest of the daemon asks of runs: the one face of this room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
 from rheostat.errors import FailedPrecondition
+from rheostat.runs.approving import Approvals, Rule
+from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
 from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints
 from rheostat.runs.histogram import Histogram
@@ -26,6 +28,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     Phase,
     RunView,
     StepRows,
@@ -35,6 +38,7 @@ from rheostat.runs.restarting import RestartPolicy, TrackRecord
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
+from rheostat.spec.admission import Admission
 from rheostat.spec.validation import load
 from rheostat.steering.records import Change, DecisionRecord
 
@@ -53,6 +57,9 @@ class RunService:
         clock: seconds since the epoch.
         restarts: what becomes of runs whose trainer dies.
         patience: seconds that a trainer may train on without any daemon; None is for ever.
+        admission: what specs and changes may name unless the daemon's owner wrote them; None is
+            anything.
+        approvals: which runs take a second principal for what; None is none.
     """
 
     def __init__(
@@ -64,7 +71,10 @@ class RunService:
         clock: Callable[[], float],
         restarts: RestartPolicy | None = None,
         patience: float | None = None,
+        admission: Admission | None = None,
+        approvals: Rule | None = None,
     ) -> None:
+        self._admission = admission
         self._supervisor = supervisor
         self._keeper = Keeper(store, clock)
         self._lifecycle = Lifecycle(
@@ -75,7 +85,11 @@ class RunService:
             patience=patience,
         )
         self._reader = Reader(self._lifecycle, self._keeper)
-        self._changes = Changes(self._reader, self._keeper)
+        held = Approvals(approvals, clock) if approvals is not None else None
+        self._changes = Changes(self._reader, self._keeper, admission, held)
+        self._branches = Branches(
+            self._reader, self._keeper, self._lifecycle, supervisor, admission
+        )
 
     async def start(self, *, continue_queue: bool = True) -> None:
         """Begin to accept trainers, and go on with what an earlier daemon left behind.
@@ -131,7 +145,14 @@ class RunService:
     # --- runs ----------------------------------------------------------------------------------
 
     async def create_run(
-        self, spec: str, *, principal: str, request_id: str = "", priority: int = 0
+        self,
+        spec: str,
+        *,
+        principal: str,
+        request_id: str = "",
+        priority: int = 0,
+        permit: Callable[[str], Awaitable[None]] | None = None,
+        is_trusted: bool = False,
     ) -> RunView:
         """Put a run into the queue, where it starts as soon as there is room.
 
@@ -141,12 +162,19 @@ class RunService:
             request_id: idempotency key: the same again returns the first run.
             priority: of runs that wait, the one with the highest starts first, and of equals the
                 oldest; one that has started is not interrupted.
+            permit: raises if there may be no run of the spec's name.
+            is_trusted: whether the daemon's owner wrote the spec, which may then name anything.
 
         Raises:
             InvalidSpec: with every mistake that can be seen without torch and the data.
             FailedPrecondition: if the key came with another spec before.
         """
-        parsed = load(spec)
+        # In a thread: reading a page of YAML takes a while, in which others want answers.
+        parsed = await asyncio.to_thread(load, spec)
+        if permit is not None:
+            await permit(parsed.name)
+        if self._admission is not None and not is_trusted:
+            self._admission.check(parsed.model_dump(mode="json"))
         now = self._keeper.clock()
         view = RunView(
             name=parsed.name,
@@ -239,6 +267,10 @@ class RunService:
         self._lifecycle.runs.pop(run, None)
         await asyncio.to_thread(self._supervisor.delete_files, run)
 
+    async def replay_run(self, run: str, *, principal: str, request_id: str = "") -> RunView:
+        """Do again what a run has done, in a run of its own; see `Branches.replay`."""
+        return await self._branches.replay(run, principal=principal, request_id=request_id)
+
     async def evaluate_run(self, run: str, *, principal: str) -> Evaluation:
         """Look at the validation set at the next step boundary; the training does not notice.
 
@@ -294,6 +326,21 @@ class RunService:
         await self.get_run(run)
         return await asyncio.to_thread(list_checkpoints, self._supervisor.checkpoints_of(run))
 
+    async def fork_run(
+        self,
+        run: str,
+        spec: str,
+        *,
+        principal: str,
+        step: int | None = None,
+        request_id: str = "",
+        permit: Callable[[str], Awaitable[None]] | None = None,
+    ) -> RunView:
+        """Go on from a checkpoint of a run in another one; see `Branches.fork`."""
+        return await self._branches.fork(
+            run, spec, step=step, principal=principal, request_id=request_id, permit=permit
+        )
+
     # --- learning rates ------------------------------------------------------------------------
 
     async def change_learning_rate(
@@ -301,6 +348,14 @@ class RunService:
     ) -> ChangeResult:
         """Change the LR of a run's groups, or what makes it; see `Changes.make`."""
         return await self._changes.make(run, change, wait=wait)
+
+    async def list_held_changes(self, run: str) -> list[HeldChange]:
+        """Return the changes of a run that wait for approval; see `Changes.list_held`."""
+        return await self._changes.list_held(run)
+
+    async def approve_change(self, run: str, request_id: str, *, principal: str) -> ChangeResult:
+        """Carry out a change that waits for approval; see `Changes.approve`."""
+        return await self._changes.approve(run, request_id, principal=principal)
 
     def connect_policy(
         self, run: str, change: Change

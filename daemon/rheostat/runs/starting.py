@@ -38,5 +38,9 @@ class StartOrder(msgspec.Struct, frozen=True, kw_only=True):
     steps_done: int = 0
     """Steps that somebody has been told are done: until then nothing new is decided, and only what
     is written down happens again."""
+    anew: tuple[str, ...] = ()
+    """What is not taken over from the checkpoint; see `Origin.anew`."""
+    until: int | None = None
+    """Number of finished steps at which the run ends, whatever is planned; None: as planned."""
     patience: float | None = None
     """Seconds without any daemon after which the run ends in order, to be resumed; None: never."""

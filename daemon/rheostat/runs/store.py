@@ -27,7 +27,7 @@ _MAX_NAME_LENGTH = 63
 
 # A run's revision is that of its newest decision, and is kept nowhere else.
 _RUN_COLUMNS = tuple(field for field in RunView.__struct_fields__ if field != "revision")
-_JSON_COLUMNS = ("groups", "snapshot", "result", "failure", "restarts", "events")
+_JSON_COLUMNS = ("groups", "snapshot", "result", "failure", "restarts", "events", "origin")
 _SELECT_RUN = f"""
 SELECT {", ".join(_RUN_COLUMNS)},
     (SELECT COALESCE(MAX(revision), 0) FROM decisions WHERE run = runs.name) AS revision
@@ -67,6 +67,56 @@ class Store:
                 return _view_of(known)
             view = msgspec.structs.replace(view, name=_free_name(connection, view.name))
             connection.execute(_INSERT_RUN, {**_row_of(view), "request_id": request_id or None})
+            return view
+
+    def branch_run(
+        self, view: RunView, request_id: str, *, revision: int, offences: int
+    ) -> RunView:
+        """Keep a new run that shares its past with the run of its origin: decisions and step rows.
+
+        Args:
+            view: As for `create_run`; with its origin, before whose step they share the rows.
+            request_id: Idempotency key; empty for none.
+            revision: The newest decision that they share; all are chained anew, to the new name.
+            offences: The first step whose offences they do not share.
+
+        Returns:
+            The run as kept, or the one that an earlier call with this `request_id` made.
+
+        Raises:
+            BrokenChain: The history of the origin was altered.
+        """
+        assert view.origin is not None
+        source, shared_steps = view.origin.run, view.origin.step
+        with self._database.transaction() as connection:
+            known = connection.execute(
+                f"{_SELECT_RUN} WHERE request_id = ?", (request_id,)
+            ).fetchone()
+            if known is not None:
+                return _view_of(known)
+            name = _free_name(connection, view.name)
+            view = msgspec.structs.replace(view, name=name, revision=revision)
+            connection.execute(_INSERT_RUN, {**_row_of(view), "request_id": request_id or None})
+            previous_hash = audit.GENESIS
+            for row in connection.execute(
+                "SELECT record FROM decisions WHERE run = ? AND revision <= ? ORDER BY revision",
+                (source, revision),
+            ).fetchall():
+                record = audit.chain(name, previous_hash, _record_of(row).decision)
+                _insert_decision(connection, record)
+                previous_hash = record.hash
+            for row in connection.execute(
+                "SELECT batch FROM step_rows WHERE run = ? ORDER BY last_step", (source,)
+            ).fetchall():
+                batch = _rows_of(row)
+                if batch.first_step < shared_steps:
+                    end = min(shared_steps, end_of(batch))
+                    _insert_rows(connection, name, cut(batch, batch.first_step, end))
+            connection.execute(
+                "INSERT INTO offences SELECT ?, step, policy, offence FROM offences "
+                "WHERE run = ? AND step < ?",
+                (name, source, offences),
+            )
             return view
 
     def save_run(self, view: RunView) -> None:
@@ -135,19 +185,7 @@ class Store:
                         f"run {run}: decision {decision.revision} cannot follow {revision}"
                     )
                 record = audit.chain(run, previous_hash, decision)
-                connection.execute(
-                    "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                    (
-                        run,
-                        decision.revision,
-                        decision.applied_step,
-                        decision.source,
-                        decision.request_id,
-                        decision.time,
-                        msgspec.json.encode(record).decode(),
-                        record.hash,
-                    ),
-                )
+                _insert_decision(connection, record)
                 _drop_change(connection, run, decision.request_id)
                 records.append(record)
                 revision, previous_hash = decision.revision, record.hash
@@ -363,6 +401,23 @@ def _names_like(wish: str) -> Iterator[str]:
 def _drop_change(connection: sqlite3.Connection, run: str, request_id: str) -> None:
     connection.execute(
         "DELETE FROM pending_changes WHERE run = ? AND request_id = ?", (run, request_id)
+    )
+
+
+def _insert_decision(connection: sqlite3.Connection, record: DecisionRecord) -> None:
+    decision = record.decision
+    connection.execute(
+        "INSERT INTO decisions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            record.run,
+            decision.revision,
+            decision.applied_step,
+            decision.source,
+            decision.request_id,
+            decision.time,
+            msgspec.json.encode(record).decode(),
+            record.hash,
+        ),
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 
 import structlog
 
-from rheostat.errors import RheostatError
+from rheostat.errors import FailedPrecondition, RheostatError
 from rheostat.runs import letters
 from rheostat.runs.checkpoints import CheckpointInfo, newest_good
 from rheostat.runs.hearing import Hearing
@@ -116,20 +116,24 @@ class Tender:
         revision = checkpoint.revision if checkpoint else 0
         step = checkpoint.step if checkpoint else 0
         run.begin(first_step=step)
-        stored, store, name = self._keeper.stored, self._keeper.store, run.view.name
+        stored, store = self._keeper.stored, self._keeper.store
+        name, origin = run.view.name, run.view.origin
+        until = origin.until if origin else None
         decisions = await self._decisions_after(name, revision)
-        done = max(run.next_row, run.step)
+        done = max(run.next_row, run.step, until or 0)
         newest = max((decision.applied_step for decision in decisions), default=-1)
         # From there on policies are asked anew, and may answer in time; what the observation of a
         # step leads to acts at the next.
-        anew = max(newest, done - 1, step)
-        await stored(store.drop_offences, name, from_step=anew)
+        live_at = max(newest, done - 1, step)
+        await stored(store.drop_offences, name, from_step=live_at)
         return StartOrder(
             attempt=run.view.attempt + 1,
             checkpoint=checkpoint.path if checkpoint else None,
             decisions=tuple(decisions),
             offences=tuple(await stored(store.list_offences, name, from_step=max(step - 1, 0))),
             steps_done=done,
+            anew=origin.anew if origin is not None and step == origin.step else (),
+            until=until,
             patience=self._patience,
         )
 
@@ -140,6 +144,12 @@ class Tender:
             run.count_checkpoint("refused")
             where = f"the one of step {found.step} is used" if found else "the run begins anew"
             await self._keeper.tell(run, "checkpoint_refused", f"{text}; {where}")
+        origin = run.view.origin
+        if found is None and origin is not None and origin.step:
+            raise FailedPrecondition(
+                f"the checkpoint of step {origin.step} of run {origin.run}, with which this run "
+                "begins, is gone: make it again"
+            )
         return found
 
     async def _decisions_after(self, run: str, revision: int) -> list[Decision]:

@@ -74,6 +74,14 @@ def recall(steering: Steering, memory: SteeringMemory) -> None:
     steering.resume()
 
 
+def begin_anew(steering: Steering, memory: SteeringMemory) -> None:
+    """Let freshly built steering begin where a memory was taken, with nothing of it but its place.
+
+    The first decision it makes follows the newest one of the memory.
+    """
+    steering.ledger.revision = memory.revision
+
+
 def _remember_group(group: Group) -> GroupMemory:
     segment, operator = group.segment, group.operator
     schedule = segment.schedule

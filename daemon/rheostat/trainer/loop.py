@@ -1,7 +1,8 @@
 """The training loop, and the step boundary where everything else happens."""
 
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from rheostat.runs.messages import (
     Applied,
@@ -25,7 +26,7 @@ from rheostat.runs.messages import (
     ToTrainer,
     Warned,
 )
-from rheostat.runs.records import Result
+from rheostat.runs.records import GENERATORS, STEERING, Result
 from rheostat.steering.policies import Extras, Measurement
 from rheostat.steering.records import Components, Decision
 from rheostat.steering.steering import Outcome
@@ -65,6 +66,8 @@ class Loop:
         ranks: the processes that train it.
         saver: takes its checkpoints; None is to take none.
         state: that the parts were restored to; None for a run that begins.
+        anew: what was not restored; see `Origin.anew`.
+        until: number of finished steps at which it ends, whatever is planned; None: as planned.
     """
 
     def __init__(
@@ -74,6 +77,9 @@ class Loop:
         ranks: Ranks,
         saver: Saver | None = None,
         state: State | None = None,
+        *,
+        anew: Collection[str] = (),
+        until: int | None = None,
     ) -> None:
         self.parts = parts
         self.progress = Progress() if state is None else progress_of(state)
@@ -108,16 +114,22 @@ class Loop:
         self._components: Components | None = None
         self._boundary_at = time.perf_counter()
         self._duration = 0.0
-        self._is_settled = state is not None
+        self._until = sys.maxsize if until is None else until
+        self._is_settled = state is not None and STEERING not in anew
         train_mode(parts.model, parts.optimizer)
         self._look_at_policies()
         if state is not None:
-            self._recall(state)
+            self._recall(state, anew)
 
     @property
     def step(self) -> int:
         """Number of finished steps, and so the index of the next."""
         return self.progress.step
+
+    @property
+    def _end(self) -> int:
+        """Number of finished steps at which the run ends."""
+        return min(self._steering.steps, self._until)
 
     def run(self) -> Result:
         """Train to the planned end or until told to stop, and return how it ended.
@@ -127,8 +139,8 @@ class Loop:
             RheostatError: if a decision that is written down cannot be carried out again.
         """
         progress = self.progress
-        while progress.step < self._steering.steps and not self.is_stopped:
-            self.advance(self._steering.steps - progress.step)
+        while progress.step < self._end and not self.is_stopped:
+            self.advance(self._end - progress.step)
         if self._saver is not None:
             self._saver.finish(progress, self._gather if self.is_stopped else None)
         if progress.validation_step != progress.step:
@@ -145,7 +157,7 @@ class Loop:
         """Train up to some more steps; fewer when the run ends or is stopped."""
         end = self.step + steps
         # The horizon may move while we go.
-        while self.step < min(end, self._steering.steps):
+        while self.step < min(end, self._end):
             self._steer()
             if self.is_stopped:
                 break
@@ -340,14 +352,18 @@ class Loop:
         told = self._link.unacknowledged()
         return gather(self.parts, self.progress, self._learner.watch, self._predictions, told)
 
-    def _recall(self, state: State) -> None:
+    def _recall(self, state: State, anew: Collection[str]) -> None:
         """Remember what the run has measured; the random generators last, and nothing after."""
+        if STEERING in anew:
+            # To policies that have seen nothing, the step before is none.
+            self.progress.train_loss = None
         gradients, predictions = seen_of(state, self.parts.device)
         if self._learner.watch is not None and gradients is not None:
             self._learner.watch.recall(gradients)
         self._predictions.recall(predictions)
         self._reporter.tell_again(state.unacknowledged)
-        recall_generators(generators_of(state))
+        if GENERATORS not in anew:
+            recall_generators(generators_of(state))
 
     def _news(self) -> list[Message]:
         """Return what became of checkpoints, and what came out otherwise than it was."""

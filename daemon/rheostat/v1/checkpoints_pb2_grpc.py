@@ -45,6 +45,11 @@ class CheckpointsStub:
                 request_serializer=rheostat_dot_v1_dot_checkpoints__pb2.ListCheckpointsRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.ListCheckpointsResponse.FromString,
                 _registered_method=True)
+        self.ForkRun = channel.unary_unary(
+                '/rheostat.v1.Checkpoints/ForkRun',
+                request_serializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunResponse.FromString,
+                _registered_method=True)
 
 
 class CheckpointsServicer:
@@ -65,6 +70,14 @@ class CheckpointsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ForkRun(self, request, context):
+        """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
+        history and its step rows begin with those of the other, which is not touched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CheckpointsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +90,11 @@ def add_CheckpointsServicer_to_server(servicer, server):
                     servicer.ListCheckpoints,
                     request_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.ListCheckpointsRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_checkpoints__pb2.ListCheckpointsResponse.SerializeToString,
+            ),
+            'ForkRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ForkRun,
+                    request_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +152,33 @@ class Checkpoints:
             '/rheostat.v1.Checkpoints/ListCheckpoints',
             rheostat_dot_v1_dot_checkpoints__pb2.ListCheckpointsRequest.SerializeToString,
             rheostat_dot_v1_dot_checkpoints__pb2.ListCheckpointsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ForkRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.Checkpoints/ForkRun',
+            rheostat_dot_v1_dot_checkpoints__pb2.ForkRunRequest.SerializeToString,
+            rheostat_dot_v1_dot_checkpoints__pb2.ForkRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -37,6 +37,10 @@ class CheckpointsStub:
     """SaveCheckpoint takes one at the next step, and answers when it is on the disk."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.ListCheckpointsRequest, _checkpoints_pb2.ListCheckpointsResponse]
     """ListCheckpoints returns those of a run, oldest first."""
+    ForkRun: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]
+    """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
+    history and its step rows begin with those of the other, which is not touched.
+    """
 
 @_typing.type_check_only
 class CheckpointsAsyncStub(CheckpointsStub):
@@ -47,6 +51,10 @@ class CheckpointsAsyncStub(CheckpointsStub):
     """SaveCheckpoint takes one at the next step, and answers when it is on the disk."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ListCheckpointsRequest, _checkpoints_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
     """ListCheckpoints returns those of a run, oldest first."""
+    ForkRun: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]  # type: ignore[assignment]
+    """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
+    history and its step rows begin with those of the other, which is not touched.
+    """
 
 class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
     """Checkpoints takes and lists the checkpoints of runs."""
@@ -66,5 +74,15 @@ class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_checkpoints_pb2.ListCheckpointsResponse, _abc.Awaitable[_checkpoints_pb2.ListCheckpointsResponse]]:
         """ListCheckpoints returns those of a run, oldest first."""
+
+    @_abc_1.abstractmethod
+    def ForkRun(
+        self,
+        request: _checkpoints_pb2.ForkRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoints_pb2.ForkRunResponse, _abc.Awaitable[_checkpoints_pb2.ForkRunResponse]]:
+        """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
+        history and its step rows begin with those of the other, which is not touched.
+        """
 
 def add_CheckpointsServicer_to_server(servicer: CheckpointsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

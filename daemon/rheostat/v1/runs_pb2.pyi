@@ -472,6 +472,7 @@ class Run(_message.Message):
     ATTEMPT_FIELD_NUMBER: _builtins.int
     RESTARTS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is unique on its daemon."""
     phase: Global___Phase.ValueType
@@ -528,6 +529,10 @@ class Run(_message.Message):
     def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___RunEvent]:
         """events are what happened to it, the newest last; only the newest are kept."""
 
+    @_builtins.property
+    def origin(self) -> Global___Origin:
+        """origin is the run it was made from; absent where it began at nothing."""
+
     def __init__(
         self,
         *,
@@ -552,10 +557,11 @@ class Run(_message.Message):
         attempt: _builtins.int = ...,
         restarts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         events: _abc.Iterable[Global___RunEvent] | None = ...,
+        origin: Global___Origin | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "failure", b"failure", "finished_at", b"finished_at", "pid", b"pid", "result", b"result", "snapshot", b"snapshot", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "failure", b"failure", "finished_at", b"finished_at", "origin", b"origin", "pid", b"pid", "result", b"result", "snapshot", b"snapshot", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "attempt", b"attempt", "created_at", b"created_at", "device", b"device", "events", b"events", "failure", b"failure", "finished_at", b"finished_at", "groups", b"groups", "is_paused", b"is_paused", "name", b"name", "phase", b"phase", "pid", b"pid", "principal", b"principal", "priority", b"priority", "queued_at", b"queued_at", "restarts", b"restarts", "result", b"result", "revision", b"revision", "snapshot", b"snapshot", "spec", b"spec", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "attempt", b"attempt", "created_at", b"created_at", "device", b"device", "events", b"events", "failure", b"failure", "finished_at", b"finished_at", "groups", b"groups", "is_paused", b"is_paused", "name", b"name", "origin", b"origin", "phase", b"phase", "pid", b"pid", "principal", b"principal", "priority", b"priority", "queued_at", b"queued_at", "restarts", b"restarts", "result", b"result", "revision", b"revision", "snapshot", b"snapshot", "spec", b"spec", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure: _TypeAlias = _typing.Literal["failure"]  # noqa: Y015
     _WhichOneofArgType__failure: _TypeAlias = _typing.Literal["_failure", b"_failure"]  # noqa: Y015
@@ -587,6 +593,50 @@ class Run(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
 
 Global___Run: _TypeAlias = Run  # noqa: Y015
+
+@_typing.final
+class Origin(_message.Message):
+    """Origin is the run that another one was made from."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    UNTIL_FIELD_NUMBER: _builtins.int
+    ANEW_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    kind: _builtins.str
+    """kind is fork, which goes another way, or replay, which does the same again."""
+    step: _builtins.int
+    """step is the number of finished steps that the two have in common."""
+    until: _builtins.int
+    """until is the number of finished steps at which a replay ends; absent for a fork."""
+    @_builtins.property
+    def anew(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """anew is what a fork has from its own spec instead of the checkpoint: steering, options,
+        generators.
+        """
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        step: _builtins.int = ...,
+        until: _builtins.int | None = ...,
+        anew: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "until", b"until"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "anew", b"anew", "kind", b"kind", "run", b"run", "step", b"step", "until", b"until"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__until: _TypeAlias = _typing.Literal["until"]  # noqa: Y015
+    _WhichOneofArgType__until: _TypeAlias = _typing.Literal["_until", b"_until"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__until) -> _WhichOneofReturnType__until | None: ...
+
+Global___Origin: _TypeAlias = Origin  # noqa: Y015
 
 @_typing.final
 class StepRows(_message.Message):
@@ -1306,3 +1356,53 @@ class ExportRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ExportRunResponse: _TypeAlias = ExportRunResponse  # noqa: Y015
+
+@_typing.final
+class ReplayRunRequest(_message.Message):
+    """ReplayRunRequest names a run that has finished a step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    request_id: _builtins.str
+    """request_id makes the same request again return the first run; empty is none."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRunRequest: _TypeAlias = ReplayRunRequest  # noqa: Y015
+
+@_typing.final
+class ReplayRunResponse(_message.Message):
+    """ReplayRunResponse returns the new run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """run is in the queue."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplayRunResponse: _TypeAlias = ReplayRunResponse  # noqa: Y015

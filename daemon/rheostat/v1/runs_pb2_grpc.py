@@ -70,6 +70,11 @@ class RunsStub:
                 request_serializer=rheostat_dot_v1_dot_runs__pb2.DeleteRunRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_runs__pb2.DeleteRunResponse.FromString,
                 _registered_method=True)
+        self.ReplayRun = channel.unary_unary(
+                '/rheostat.v1.Runs/ReplayRun',
+                request_serializer=rheostat_dot_v1_dot_runs__pb2.ReplayRunRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_runs__pb2.ReplayRunResponse.FromString,
+                _registered_method=True)
         self.EvaluateRun = channel.unary_unary(
                 '/rheostat.v1.Runs/EvaluateRun',
                 request_serializer=rheostat_dot_v1_dot_runs__pb2.EvaluateRunRequest.SerializeToString,
@@ -142,6 +147,14 @@ class RunsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReplayRun(self, request, context):
+        """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+        it: the same spec and seed, every decision at its step. It ends where the other one stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def EvaluateRun(self, request, context):
         """EvaluateRun looks at the validation set at the next step; the training does not notice.
         """
@@ -200,6 +213,11 @@ def add_RunsServicer_to_server(servicer, server):
                     servicer.DeleteRun,
                     request_deserializer=rheostat_dot_v1_dot_runs__pb2.DeleteRunRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_runs__pb2.DeleteRunResponse.SerializeToString,
+            ),
+            'ReplayRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReplayRun,
+                    request_deserializer=rheostat_dot_v1_dot_runs__pb2.ReplayRunRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_runs__pb2.ReplayRunResponse.SerializeToString,
             ),
             'EvaluateRun': grpc.unary_unary_rpc_method_handler(
                     servicer.EvaluateRun,
@@ -407,6 +425,33 @@ class Runs:
             '/rheostat.v1.Runs/DeleteRun',
             rheostat_dot_v1_dot_runs__pb2.DeleteRunRequest.SerializeToString,
             rheostat_dot_v1_dot_runs__pb2.DeleteRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReplayRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.Runs/ReplayRun',
+            rheostat_dot_v1_dot_runs__pb2.ReplayRunRequest.SerializeToString,
+            rheostat_dot_v1_dot_runs__pb2.ReplayRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

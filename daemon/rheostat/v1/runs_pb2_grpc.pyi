@@ -51,6 +51,10 @@ class RunsStub:
     """StopRun asks a run to end at its next step, validated and saved; it answers at once."""
     DeleteRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.DeleteRunRequest, _runs_pb2.DeleteRunResponse]
     """DeleteRun forgets a run that has ended, with its history, its checkpoints and its other files."""
+    ReplayRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ReplayRunRequest, _runs_pb2.ReplayRunResponse]
+    """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+    it: the same spec and seed, every decision at its step. It ends where the other one stands.
+    """
     EvaluateRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.EvaluateRunRequest, _runs_pb2.EvaluateRunResponse]
     """EvaluateRun looks at the validation set at the next step; the training does not notice."""
     WatchRun: _grpc.UnaryStreamMultiCallable[_runs_pb2.WatchRunRequest, _runs_pb2.WatchRunResponse]
@@ -81,6 +85,10 @@ class RunsAsyncStub(RunsStub):
     """StopRun asks a run to end at its next step, validated and saved; it answers at once."""
     DeleteRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.DeleteRunRequest, _runs_pb2.DeleteRunResponse]  # type: ignore[assignment]
     """DeleteRun forgets a run that has ended, with its history, its checkpoints and its other files."""
+    ReplayRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.ReplayRunRequest, _runs_pb2.ReplayRunResponse]  # type: ignore[assignment]
+    """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+    it: the same spec and seed, every decision at its step. It ends where the other one stands.
+    """
     EvaluateRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.EvaluateRunRequest, _runs_pb2.EvaluateRunResponse]  # type: ignore[assignment]
     """EvaluateRun looks at the validation set at the next step; the training does not notice."""
     WatchRun: _aio.UnaryStreamMultiCallable[_runs_pb2.WatchRunRequest, _runs_pb2.WatchRunResponse]  # type: ignore[assignment]
@@ -150,6 +158,16 @@ class RunsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.DeleteRunResponse, _abc.Awaitable[_runs_pb2.DeleteRunResponse]]:
         """DeleteRun forgets a run that has ended, with its history, its checkpoints and its other files."""
+
+    @_abc_1.abstractmethod
+    def ReplayRun(
+        self,
+        request: _runs_pb2.ReplayRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.ReplayRunResponse, _abc.Awaitable[_runs_pb2.ReplayRunResponse]]:
+        """ReplayRun makes a new run that does the same as another one has done, step by step, and queues
+        it: the same spec and seed, every decision at its step. It ends where the other one stands.
+        """
 
     @_abc_1.abstractmethod
     def EvaluateRun(

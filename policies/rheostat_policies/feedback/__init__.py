@@ -2,13 +2,15 @@
 
 Each is a class whose keyword arguments are the spec's `args`, with a pure `decide`: what it
 observes, its equation, its source and when not to use it stand in its docstring. Beside them lives
-what several share or one is made of: bounds, a metric, a slope, a rule, a condition.
+what several share or one is made of: bounds, a metric, a slope, a forecast, a Gaussian
+process, a rule, a condition.
 """
 
 from collections.abc import Callable, Mapping
 
 from rheostat_policies.api import Policy
 from rheostat_policies.feedback.adalrs import AdaLRS
+from rheostat_policies.feedback.autolrs import AutoLRS
 from rheostat_policies.feedback.greedy import Greedy
 from rheostat_policies.feedback.hypergradient import Hypergradient
 from rheostat_policies.feedback.kl_band import KLBand
@@ -20,6 +22,7 @@ from rheostat_policies.feedback.rules import Rules
 
 POLICIES: Mapping[str, Callable[..., Policy]] = {
     "adalrs": AdaLRS,
+    "autolrs": AutoLRS,
     "greedy": Greedy,
     "hypergradient": Hypergradient,
     "kl_band": KLBand,
@@ -34,6 +37,7 @@ POLICIES: Mapping[str, Callable[..., Policy]] = {
 __all__ = [
     "POLICIES",
     "AdaLRS",
+    "AutoLRS",
     "Greedy",
     "Hypergradient",
     "KLBand",

@@ -4,7 +4,7 @@ The LR is what steering says. An optimizer's state dict brings LRs of its own; t
 written over.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from rheostat.runs.checkpoints import BadCheckpoint
+from rheostat.runs.records import OPTIONS, STEERING
 from rheostat.steering.memory import SteeringMemory
-from rheostat.steering.remembering import recall
+from rheostat.steering.remembering import begin_anew, recall
 from rheostat.trainer.building import Parts
 from rheostat.trainer.checkpoints.gathering import extra_states, model_tensors
 from rheostat.trainer.checkpoints.state import LOOP, MODEL, OPTIMIZER, State
@@ -22,10 +23,15 @@ from rheostat.trainer.checkpoints.trees import flatten, unflatten
 from rheostat.trainer.progress import Progress
 
 
-def restore(parts: Parts, state: State) -> list[str]:
+def restore(parts: Parts, state: State, anew: Collection[str] = ()) -> list[str]:
     """Bring freshly built parts to a state, all but the random generators.
 
     These come last, with `seen` and `progress`, since building and restoring may draw from them.
+
+    Args:
+        parts: of the run, as its spec has them.
+        state: of it, or of the one that it was forked from.
+        anew: what stays as the spec has it; see `Origin.anew`.
 
     Returns:
         Sentences about what will not be as it was.
@@ -35,10 +41,21 @@ def restore(parts: Parts, state: State) -> list[str]:
         RheostatError: if a policy or a schedule that was added to the run cannot be made any more.
     """
     _restore_model(parts, state)
+    options = [_options(group) for group in parts.optimizer.param_groups]
     lost = restore_optimizer(parts.optimizer, state, parts.device)
+    if OPTIONS in anew:
+        for group, own in zip(parts.optimizer.param_groups, options, strict=True):
+            group.update(own)
     memory = msgspec.convert(state.plain["steering"], SteeringMemory)
-    recall(parts.steering, memory)
+    if STEERING in anew:
+        begin_anew(parts.steering, memory)
+    else:
+        recall(parts.steering, memory)
     return lost
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in group.items() if name != "params"}
 
 
 def progress_of(state: State) -> Progress:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from rheostat.runs.messages import Ready
+from rheostat.runs.records import STEERING
 from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, StartOrder
 from rheostat.spec.models import Spec
 from rheostat.steering.script import Script
@@ -38,7 +39,7 @@ def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
     state, lost = None, list[str]()
     if order.checkpoint is not None:
         state = read_state(Path(order.checkpoint), spec_sha256=digest)
-        lost = restore(parts, state)
+        lost = restore(parts, state, order.anew)
     script = Script(order.decisions, order.offences, order.steps_done)
     parts.steering.follow(script)
     for line in _told(parts, order, script, state):
@@ -53,7 +54,7 @@ def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
         )
     )
     saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest)
-    return Loop(parts, link, Alone(), saver, state)
+    return Loop(parts, link, Alone(), saver, state, anew=order.anew, until=order.until)
 
 
 def _told(parts: Parts, order: StartOrder, script: Script, state: State | None) -> Sequence[str]:
@@ -64,7 +65,9 @@ def _told(parts: Parts, order: StartOrder, script: Script, state: State | None) 
         "from its beginning" if state is None else f"at step {state.step} from {order.checkpoint}"
     )
     lines = [f"attempt {order.attempt} goes on {where}"]
-    if state is not None:
+    if order.anew:
+        lines.append(f"{', '.join(order.anew)}: the spec takes precedence over the checkpoint")
+    if state is not None and STEERING not in order.anew:
         lines.append(
             "schedule, overrides and policies are the checkpoint's, at its revision "
             f"{state.revision}; they take precedence over the spec"
@@ -75,7 +78,7 @@ def _told(parts: Parts, order: StartOrder, script: Script, state: State | None) 
             f"decisions {first} to {last} are newer and take precedence; they act again at their "
             f"steps, and nothing new is decided before step {script.end}"
         )
-    if state is not None:
+    if state is not None and STEERING not in order.anew:
         saved = [float(group["lr"]) for group in parts.optimizer.param_groups]
         for group, lr in zip(parts.steering.groups, saved, strict=True):
             lines.append(
