@@ -1,6 +1,7 @@
 """What the tests of the control plane and of its client share: a real server, a service made up."""
 
 import asyncio
+import math
 import os
 import struct
 from datetime import UTC, datetime, timedelta
@@ -19,6 +20,7 @@ from hypothesis import settings
 from rheostat.api.server import ApiServer
 from rheostat.errors import NotFound
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.probing import ProbeReport, Trial
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -90,6 +92,27 @@ def record(revision):
 
 
 EVALUATION = Evaluation(step=12, validation_loss=0.1 + 0.2, validation_accuracy=0.75)
+PROBE = ProbeReport(
+    step=12,
+    steps=3,
+    groups=("default",),
+    trials=(
+        Trial(
+            learning_rate=0.1,
+            used={"default": 0.1},
+            losses=(2.0, 1.5, 0.1 + 0.2),
+            end_loss=0.1 + 0.2,
+        ),
+        Trial(
+            learning_rate=10.0,
+            used={"default": 1.0},
+            guardrails=("max_lr",),
+            losses=(2.0, math.inf),
+        ),
+    ),
+    lowest=0.1,
+    seconds=0.25,
+)
 CHECKPOINT = CheckpointInfo(
     step=12,
     revision=1,
@@ -180,6 +203,17 @@ class FakeRunService:
     async def evaluate_run(self, run, *, principal):
         self._hear("evaluate_run", run, principal=principal)
         return EVALUATION
+
+    async def probe_learning_rates(self, run, learning_rates, *, steps, groups=(), principal):
+        self._hear(
+            "probe_learning_rates",
+            run,
+            learning_rates=learning_rates,
+            steps=steps,
+            groups=groups,
+            principal=principal,
+        )
+        return PROBE
 
     async def replay_run(self, run, *, principal, request_id=""):
         self._hear("replay_run", run, principal=principal, request_id=request_id)

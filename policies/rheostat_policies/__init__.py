@@ -6,6 +6,8 @@ replayed without torch, gRPC or a daemon. Authors of new policies need nothing b
 
 from rheostat_policies.api import (
     KEEP,
+    MAX_PROBE_FACTORS,
+    MAX_PROBE_STEPS,
     Action,
     GroupInfo,
     Observation,
@@ -42,6 +44,8 @@ from rheostat_policies.schedules import (
 
 __all__ = [
     "KEEP",
+    "MAX_PROBE_FACTORS",
+    "MAX_PROBE_STEPS",
     "POLICIES",
     "SCHEDULES",
     "Action",

@@ -120,15 +120,25 @@ OBSERVABLE = (
 """Fields of an `Observation` that cost time, and so are measured only for who asks."""
 
 
+MAX_PROBE_FACTORS = 32
+"""Of one probe."""
+MAX_PROBE_STEPS = 10_000
+"""Of one probe, over all its trials: the run stands still for them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
     """A trial of some factors: from the present state some steps with each, and back to it.
 
     The run's own steps do not move on; afterwards it is as if nothing had been tried, bit for bit.
+    A policy in shadow may ask too: a trial is the one place where its factor acts. Of the
+    guardrails, the absolute bounds hold in a trial. What is longer than `MAX_PROBE_STEPS` over all
+    factors is refused, as every action is that asks for what cannot be.
     """
 
     factors: tuple[float, ...]
-    """The policy's own factor, for every group, in each trial; 1 to 32 of them, finite, > 0."""
+    """The policy's own factor, for every group, in each trial; 1 to `MAX_PROBE_FACTORS` of them,
+    finite, > 0."""
     steps: int
     """Optimizer steps of each trial, >= 1."""
 

@@ -35,6 +35,7 @@ EXPECTED = {
         Runs/PauseRun Runs/ResumeRun Runs/StopRun Runs/EvaluateRun Checkpoints/SaveCheckpoint
         LearningRates/ChangeLearningRate LearningRates/SwapSchedule LearningRates/SetHorizon
         LearningRates/StartCooldown LearningRates/RewarmSchedule LearningRates/ApproveChange
+        LearningRates/ProbeLearningRates
         Policies/AttachPolicy Policies/UpdatePolicy Policies/DetachPolicy Policies/ConnectPolicy
     """,
     Role.ADMIN: "Runs/CreateRun Runs/DeleteRun Runs/ReplayRun Checkpoints/ForkRun",

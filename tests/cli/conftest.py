@@ -1,5 +1,6 @@
 import contextlib
 import json
+import math
 import struct
 
 import msgspec
@@ -11,6 +12,7 @@ from rheostat.cli.main import app
 from rheostat.errors import NotFound
 from rheostat.runs import audit
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.probing import ProbeReport, Trial
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -36,6 +38,21 @@ CHECKPOINT = CheckpointInfo(
     pinned=True,
     bytes=2_500_000,
     path="/state/runs/digits/checkpoints/step-000000000060",
+)
+PROBE = ProbeReport(
+    step=60,
+    steps=4,
+    groups=("default",),
+    trials=(
+        Trial(learning_rate=1e-4, losses=(2.0, 1.98, 1.97, 1.96), end_loss=1.96),
+        Trial(learning_rate=1e-3, losses=(2.0, 1.9, 1.8, 1.7), end_loss=1.7),
+        Trial(learning_rate=1e-2, losses=(2.0, 1.2, 0.9, 0.8), end_loss=0.8),
+        Trial(learning_rate=1e-1, losses=(2.0, 1.1, 0.8, 0.7), end_loss=0.7),
+        Trial(learning_rate=10.0, guardrails=("max_lr",), losses=(2.0, 9.0, math.inf)),
+    ),
+    lowest=1e-1,
+    steepest=1e-2,
+    seconds=1.25,
 )
 STATE = GroupState(
     name="default",
@@ -157,6 +174,7 @@ class FakeClient:
                 validation_accuracy={2: 0.5},
             ),
         ]
+        self.probe = PROBE
         self.state = Explanation(
             run="digits", step=60, revision=1, groups=(STATE,), decisions=(DECISION,)
         )
@@ -186,6 +204,11 @@ class FakeClient:
     def evaluate_run(self, run, timeout=None):
         self._of(run)
         return Evaluation(step=60, validation_loss=0.5, validation_accuracy=0.75)
+
+    def probe_learning_rates(self, run, learning_rates, *, steps, groups=(), timeout=None):
+        self._of(run)
+        self.asked.append(("probe", learning_rates, steps, groups))
+        return self.probe
 
     def save_checkpoint(self, run, pin=False, timeout=None):
         self._of(run)

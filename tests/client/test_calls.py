@@ -1,4 +1,5 @@
 import inspect
+import math
 
 import msgspec
 import pytest
@@ -69,6 +70,18 @@ async def test_an_export_yields_every_batch_with_every_bit(ask, service):
 
 async def test_an_explanation_comes_back_as_its_record(ask, service):
     assert await ask("explain", "digits") == await service.explain("digits")
+
+
+async def test_a_probe_comes_back_with_every_loss(ask, service):
+    found = await ask("probe_learning_rates", "digits", [0.1, 10.0], steps=3, groups=["default"])
+
+    assert [trial.losses for trial in found.trials] == [(2.0, 1.5, 0.1 + 0.2), (2.0, math.inf)]
+    assert found.trials[1].guardrails == ("max_lr",)
+    assert (found.step, found.lowest, found.steepest) == (12, 0.1, None)
+    [(asked, wish)] = service.asked
+    assert asked == "probe_learning_rates"
+    assert (wish["learning_rates"], wish["steps"], wish["groups"]) == ((0.1, 10.0), 3, ("default",))
+    assert wish["principal"]
 
 
 async def test_a_change_comes_back_with_its_decision(ask, service):

@@ -9,14 +9,14 @@ import pytest
 from rheostat.api.server import ApiServer
 from rheostat.client import AsyncClient, Client, Credentials, serving
 from rheostat.client.connections import MAX_WAITING, AsyncPolicyConnection, PolicyConnection
-from rheostat.client.policies import Welcome, connecting
+from rheostat.client.policies import Welcome, answering, connecting
 from rheostat.door.tls import TlsFiles
 from rheostat.errors import FailedPrecondition, InvalidRequest, NotFound, Unreachable, Violation
 from rheostat.runs.messages import PolicyAnswer
 from rheostat.runs.records import Phase
 from rheostat.runs.sessions import PolicySession
 from rheostat.steering.records import PolicyEdit, RemoteTerms, Verb
-from rheostat_policies import KEEP, Action, GroupInfo, Observation, RunInfo
+from rheostat_policies import KEEP, Action, GroupInfo, Observation, Probe, RunInfo
 
 
 def observation(step):
@@ -516,3 +516,8 @@ async def test_a_served_policy_that_comes_back_too_late_has_nothing_to_do(seat, 
 
     assert len(seat.hellos) == 1
     await driver.close(client)
+
+
+def test_a_probe_is_refused_over_the_network_and_the_mend_is_named():
+    with pytest.raises(InvalidRequest, match="attach the policy by its name"):
+        answering(observation(1), Action(probe=Probe(factors=(0.5,), steps=3)))

@@ -124,6 +124,12 @@ def test_a_mistake_is_told_with_its_argument_and_its_value(argument: str, value:
         AutoLRS(**{argument: value})  # type: ignore[arg-type]
 
 
+def test_a_probe_longer_than_any_may_be_is_refused_before_the_run_begins() -> None:
+    with pytest.raises(ValueError, match=r"probe_share=0.5 of max_stage=20002 .* 10000 steps"):
+        AutoLRS(max_stage=20_002, probe_share=0.5)
+    AutoLRS(max_stage=20_000, probe_share=0.5)
+
+
 @given(
     height=st.floats(0.1, 10),
     level=st.floats(-5, 5),

@@ -37,6 +37,8 @@ from rheostat.runs.messages import (
     Paused,
     PolicyAnswer,
     PolicyVanished,
+    ProbeCommand,
+    Probed,
     Ready,
     Refused,
     Released,
@@ -1044,6 +1046,58 @@ async def test_a_step_that_is_not_finished_is_not_explained(service, trainer, st
 
     with pytest.raises(InvalidRequest, match=f"step = {step}: a finished step of the run"):
         await service.explain("digits", step)
+
+
+async def test_a_probe_is_answered_by_the_trainer_and_it_is_told_who_asked(service, trainer):
+    asked = asyncio.create_task(
+        service.probe_learning_rates(
+            "digits", [1e-3, 1e-2, 1e-1, 10.0], steps=2, groups=["head"], principal="bob"
+        )
+    )
+    command = await trainer.hear(ProbeCommand)
+    assert (command.steps, command.groups) == (2, ("head",))
+    await trainer.say(
+        Probed(
+            command_id=command.command_id,
+            step=40,
+            losses=((2.0, 1.9), (2.0, 1.0), (2.0, 1.5), (2.0, float("nan"))),
+            used=tuple({"head": lr} for lr in command.learning_rates),
+            guardrails=((), (), (), ()),
+            seconds=1.25,
+        )
+    )
+
+    found = await asked
+    assert [trial.end_loss for trial in found.trials] == [1.9, 1.0, 1.5, None]
+    assert (found.step, found.groups, found.lowest, found.steepest) == (40, ("head",), 1e-2, 1e-2)
+    [event] = (await service.get_run("digits")).events
+    assert event.kind == "probed"
+    assert event.message == (
+        "bob tried 4 LRs, 0.001 to 10, for 2 steps each at step 40, in 1.2 s; "
+        "the loss was lowest with 0.01"
+    )
+
+
+async def test_a_run_that_does_not_train_is_not_probed(service, trainer):
+    with pytest.raises(NotFound):
+        await service.probe_learning_rates("nobody", [0.1], steps=2, principal="bob")
+    await trainer.say(Paused(step=5))
+    await until(service, "digits", Phase.PAUSED)
+    with pytest.raises(FailedPrecondition, match="cannot be probed"):
+        await service.probe_learning_rates("digits", [0.1], steps=2, principal="bob")
+
+
+async def test_a_probe_that_cannot_be_is_refused_with_every_mistake(service, trainer):
+    with pytest.raises(InvalidRequest) as refused:
+        await service.probe_learning_rates(
+            "digits", [0.1, -1.0, float("inf")], steps=3334, groups=["tail"], principal="bob"
+        )
+    assert [(one.field, one.value) for one in refused.value.violations] == [
+        ("learning_rates[1]", "-1"),
+        ("learning_rates[2]", "inf"),
+        ("steps", "3334"),
+        ("groups[0]", "tail"),
+    ]
 
 
 # --- trainers that die, and daemons that follow each other -------------------------------------

@@ -86,6 +86,19 @@ class LearningRatesApi(LearningRatesServicer):
         return pb.RewarmScheduleResponse(change=change)
 
     @answers
+    async def ProbeLearningRates(
+        self, request: pb.ProbeLearningRatesRequest, context: Context
+    ) -> pb.ProbeLearningRatesResponse:
+        found = await self._service.probe_learning_rates(
+            require_run(request.run),
+            tuple(request.learning_rates),
+            steps=given(request, "steps", 0),
+            groups=tuple(request.groups),
+            principal=principal_of(context),
+        )
+        return to_message(found, pb.ProbeLearningRatesResponse())
+
+    @answers
     async def ExplainLearningRates(
         self, request: pb.ExplainLearningRatesRequest, context: Context
     ) -> pb.ExplainLearningRatesResponse:

@@ -67,6 +67,7 @@ PERMISSIONS: Mapping[str, Permission] = {
         SetHorizon=_OPERATE,
         StartCooldown=_OPERATE,
         RewarmSchedule=_OPERATE,
+        ProbeLearningRates=_OPERATE,
         ExplainLearningRates=_VIEW,
         ListHeldChanges=_VIEW,
         ApproveChange=_OPERATE,

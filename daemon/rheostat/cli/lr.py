@@ -22,6 +22,7 @@ from rheostat.cli.phrases import (
     what,
     who,
 )
+from rheostat.cli.probing import probe
 from rheostat.cli.recording import as_yaml, recorded_fragment
 from rheostat.cli.shapes import decision_record, learning_rate_explanation, learning_rate_state
 from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
@@ -29,6 +30,7 @@ from rheostat.errors import RheostatError
 from rheostat.runs import audit
 
 app = typer.Typer(help="Look at and change the learning rates of a run.", no_args_is_help=True)
+app.command()(probe)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rheostat.client.connections import AsyncPolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_async_channel, open_channel
 from rheostat.client.policies import Terms, Told
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -144,6 +145,20 @@ class AsyncClient:
     ) -> ChangeResult:
         """Change the LR of a run's groups; see `Client.change_learning_rate`."""
         return await self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    async def probe_learning_rates(
+        self,
+        run: str,
+        learning_rates: Sequence[float],
+        *,
+        steps: int,
+        groups: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> ProbeReport:
+        """See `Client.probe_learning_rates`."""
+        return await self._ask(
+            calls.probe_learning_rates(run, learning_rates, steps, groups), timeout
+        )
 
     async def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
         """Return the changes of a run that wait for a second principal's approval, oldest first."""

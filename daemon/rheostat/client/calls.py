@@ -4,7 +4,7 @@ import getpass
 import json
 import socket
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
@@ -17,6 +17,7 @@ from rheostat.api.filling import filled
 from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -290,6 +291,24 @@ def _result(answer: Any) -> ChangeResult:
     decided = response.HasField("decision")
     decision = to_record(response.decision, Decision) if decided else None
     return ChangeResult(decision=decision, request_id=response.request_id, dry_run=response.dry_run)
+
+
+def probe_learning_rates(
+    run: str, learning_rates: Sequence[float], steps: int, groups: Sequence[str]
+) -> Call[ProbeReport]:
+    """Return the call that tries LRs out."""
+    return Call(
+        _learning_rates("ProbeLearningRates"),
+        filled(
+            pb.ProbeLearningRatesRequest,
+            run=run,
+            learning_rates=list(learning_rates),
+            steps=steps,
+            groups=list(groups),
+        ),
+        pb.ProbeLearningRatesResponse,
+        lambda response: to_record(response, ProbeReport),
+    )
 
 
 def explain(run: str, step: int | None) -> Call[Explanation]:

@@ -10,6 +10,7 @@ from rheostat.api.edits import SCHEMA_VERSION
 from rheostat.api.filling import filled
 from rheostat.api.translate import to_observation
 from rheostat.client.calls import Call
+from rheostat.errors import InvalidRequest, Violation
 from rheostat.v1 import policies_pb2 as pb
 from rheostat_policies import Action, GroupInfo, Observation, RunInfo
 
@@ -90,8 +91,12 @@ def answering(observation: Observation, action: Action) -> Message:
     """Return the message that answers an observation.
 
     Raises:
-        InvalidRequest: if a number has more than 64 bits, or the reason is no text.
+        InvalidRequest: if a number has more than 64 bits, the reason is no text, or it asks for a
+            probe, which is made for policies inside the trainer alone.
     """
+    if action.probe is not None:
+        expected = "none over the network: attach the policy by its name, to run in the trainer"
+        raise InvalidRequest([Violation("probe", str(action.probe), expected)])
     factor = action.factor
     is_by_group = isinstance(factor, Mapping)
     answer = filled(

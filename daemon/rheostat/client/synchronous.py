@@ -14,6 +14,7 @@ from rheostat.client.connections import PolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_channel
 from rheostat.client.policies import Terms, Told
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -178,6 +179,26 @@ class Client:
                 its way: ask again with the same `request_id`.
         """
         return self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    def probe_learning_rates(
+        self,
+        run: str,
+        learning_rates: Sequence[float],
+        *,
+        steps: int,
+        groups: Sequence[str] = (),
+        timeout: float | None = None,
+    ) -> ProbeReport:
+        """Train some steps with each LR from a run's present state, which then comes back.
+
+        Args:
+            run: its name.
+            learning_rates: to be tried, finite, > 0, at most 32; absolute guardrails bind.
+            steps: of each trial, >= 2; at most 10,000 over all trials.
+            groups: names of those that have the LR; empty means all.
+            timeout: seconds to wait; None is the client's own. The run stands still meanwhile.
+        """
+        return self._ask(calls.probe_learning_rates(run, learning_rates, steps, groups), timeout)
 
     def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
         """Return the changes of a run that wait for a second principal's approval, oldest first."""

@@ -15,11 +15,11 @@ from rheostat.errors import (
     ResourceExhausted,
     RheostatError,
 )
-from rheostat.runs.messages import ChangeCommand, EvaluateCommand, SaveCommand
+from rheostat.runs.messages import ChangeCommand, EvaluateCommand, ProbeCommand, SaveCommand
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
 
-Command = ChangeCommand | SaveCommand | EvaluateCommand
+Command = ChangeCommand | SaveCommand | EvaluateCommand | ProbeCommand
 
 
 class Errand:

@@ -17,6 +17,7 @@ from rheostat.runs.messages import (
     Observed,
     Offended,
     Paused,
+    Probed,
     Ready,
     Refused,
     Released,
@@ -76,7 +77,7 @@ class Hearing:
                 run.errands.answer(message.command_id, message.decision)
             case Refused():
                 await self._refuse(run, message)
-            case Evaluated():
+            case Evaluated() | Probed():
                 run.errands.answer(message.command_id, message)
             case Saved():
                 self._saved(run, message)

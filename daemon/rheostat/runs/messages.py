@@ -99,6 +99,17 @@ class EvaluateCommand(Message, frozen=True):
     command_id: int
 
 
+class ProbeCommand(Message, frozen=True):
+    """Try LRs at the boundary where this arrives, then send `Probed`; the run does not notice."""
+
+    command_id: int
+    learning_rates: tuple[float, ...]
+    steps: int
+    """Of each trial."""
+    groups: tuple[str, ...] = ()
+    """Those that have the LR; empty means all."""
+
+
 # --- trainer to daemon -------------------------------------------------------------------------
 
 
@@ -190,6 +201,22 @@ class Evaluated(Message, frozen=True):
     """None where targets are not classes."""
 
 
+class Probed(Message, frozen=True):
+    """The answer to a `ProbeCommand`: what each LR led to, in the order asked for."""
+
+    command_id: int
+    step: int
+    """Number of finished steps."""
+    losses: tuple[tuple[float, ...], ...]
+    """As in a `ProbeResult`."""
+    used: tuple[dict[str, float], ...]
+    """The LR by group, as the guardrails let it be."""
+    guardrails: tuple[tuple[str, ...], ...]
+    """The rules that bent it."""
+    seconds: float
+    """In which the run stood still."""
+
+
 class Warned(Message, frozen=True):
     """Something that whoever looks after the run should know; it goes on."""
 
@@ -270,6 +297,7 @@ ToTrainer = (
     | Released
     | SaveCommand
     | EvaluateCommand
+    | ProbeCommand
 )
 ToDaemon = (
     Hello
@@ -281,6 +309,7 @@ ToDaemon = (
     | Saved
     | SaveFailed
     | Evaluated
+    | Probed
     | Warned
     | Observed
     | Applied

@@ -1,7 +1,7 @@
 """What the rest of the daemon asks of runs: the one face of this room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
@@ -23,6 +23,7 @@ from rheostat.runs.messages import (
     SaveCommand,
     StopCommand,
 )
+from rheostat.runs.probing import ProbeReport, Probes
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import (
     ChangeResult,
@@ -87,6 +88,7 @@ class RunService:
         self._reader = Reader(self._lifecycle, self._keeper)
         held = Approvals(approvals, clock) if approvals is not None else None
         self._changes = Changes(self._reader, self._keeper, admission, held)
+        self._probes = Probes(self._reader, self._keeper)
         self._branches = Branches(
             self._reader, self._keeper, self._lifecycle, supervisor, admission
         )
@@ -348,6 +350,20 @@ class RunService:
     ) -> ChangeResult:
         """Change the LR of a run's groups, or what makes it; see `Changes.make`."""
         return await self._changes.make(run, change, wait=wait)
+
+    async def probe_learning_rates(
+        self,
+        run: str,
+        learning_rates: Sequence[float],
+        *,
+        steps: int,
+        groups: Sequence[str] = (),
+        principal: str,
+    ) -> ProbeReport:
+        """Try LRs out from the present state, which comes back; see `Probes.make`."""
+        return await self._probes.make(
+            run, learning_rates, steps=steps, groups=groups, principal=principal
+        )
 
     async def list_held_changes(self, run: str) -> list[HeldChange]:
         """Return the changes of a run that wait for approval; see `Changes.list_held`."""

@@ -116,16 +116,16 @@ class Tender:
         revision = checkpoint.revision if checkpoint else 0
         step = checkpoint.step if checkpoint else 0
         run.begin(first_step=step)
-        stored, store = self._keeper.stored, self._keeper.store
-        name, origin = run.view.name, run.view.origin
+        stored, store, name = self._keeper.stored, self._keeper.store, run.view.name
+        origin = run.view.origin
         until = origin.until if origin else None
         decisions = await self._decisions_after(name, revision)
         done = max(run.next_row, run.step, until or 0)
         newest = max((decision.applied_step for decision in decisions), default=-1)
         # From there on policies are asked anew, and may answer in time; what the observation of a
         # step leads to acts at the next.
-        live_at = max(newest, done - 1, step)
-        await stored(store.drop_offences, name, from_step=live_at)
+        anew = max(newest, done - 1, step)
+        await stored(store.drop_offences, name, from_step=anew)
         return StartOrder(
             attempt=run.view.attempt + 1,
             checkpoint=checkpoint.path if checkpoint else None,

@@ -11,6 +11,7 @@ import msgspec
 from rheostat.steering.motion import Motion
 from rheostat.steering.operator import Hold, Term
 from rheostat.steering.records import PolicyEdit, RemoteTerms
+from rheostat_policies import Probe
 from rheostat_policies.schedules.segments import Rewarming
 
 
@@ -86,6 +87,8 @@ class PolicyMemory(Memory, frozen=True):
     is_benched: bool
     is_told_benched: bool
     in_a_row: int
+    probe: Probe | None = None
+    """What it wants tried out before the step begun."""
 
 
 class SteeringMemory(Memory, frozen=True):

@@ -13,9 +13,19 @@ from dataclasses import dataclass, field
 from time import perf_counter
 from typing import Any, Protocol
 
+from rheostat.steering.probes import read_probe
 from rheostat.steering.records import Offence, PolicyEdit
 from rheostat.steering.requests import MAX_REASON_LENGTH
-from rheostat_policies import KEEP, Action, Observation, Policy, RunInfo, State
+from rheostat_policies import (
+    KEEP,
+    Action,
+    Observation,
+    Policy,
+    Probe,
+    ProbeResult,
+    RunInfo,
+    State,
+)
 from rheostat_policies.api import OBSERVABLE
 
 KEPT = "kept"
@@ -159,6 +169,10 @@ class AttachedPolicy:
         self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
         self.observes = read_observes(policy)
         self.relaxes_at: int | None = None
+        self.probe: Probe | None = None
+        """What it wants tried out before the step begun; whoever has done so clears it."""
+        self.probed: tuple[int, ProbeResult] | None = None
+        """A step, and what was found before it: shown with the observation of that step."""
         self._decide = policy.decide
         self._groups = tuple(group.name for group in run.groups)
         self._interrupt = interrupt
@@ -176,12 +190,17 @@ class AttachedPolicy:
         begun = perf_counter()
         try:
             observation = Observation(*measured, learning_rate, base, self.factors, *extras)
+            if self.probed is not None:
+                (step, found), self.probed = self.probed, None
+                if step == measured[0]:
+                    observation = observation._replace(probe=found)
             if self._interrupt is None:
                 action, state = self._decide(self.state, observation)
             else:
                 with self._interrupt():
                     action, state = self._decide(self.state, observation)
             wish = None if action is KEEP else read_action(action, self._groups)
+            probe = None if action.probe is None else read_probe(action.probe)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # anything, sys.exit() too; the run must not care
@@ -194,7 +213,7 @@ class AttachedPolicy:
             self.record.offended(SLOW, f"it took {seconds:.2f} s to decide")
             self._drop(measured[0], SLOW)
             return None
-        self.state = state
+        self.state, self.probe = state, probe
         self.record.answered(KEPT if wish is None else CHANGED, seconds)
         return wish
 

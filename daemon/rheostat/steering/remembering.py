@@ -179,6 +179,7 @@ def _remember_policy(policy: Attached) -> PolicyMemory:
         is_benched=record.is_benched,
         is_told_benched=record.is_told_benched,
         in_a_row=record.in_a_row,
+        probe=None if inside is None else inside.probe,
     )
 
 
@@ -208,7 +209,7 @@ def _recall_policy(
     if isinstance(policy, RemotePolicy):
         policy.is_connected = memory.is_connected
     elif isinstance(policy, AttachedPolicy):
-        policy.state = json.loads(memory.state)
+        policy.state, policy.probe = json.loads(memory.state), memory.probe
     record = policy.record
     record.outcomes = dict(memory.outcomes)
     record.last_failure = memory.last_failure

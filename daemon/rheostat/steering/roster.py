@@ -34,6 +34,13 @@ class Roster:
         """Yield the policies that answer over the network."""
         return (policy for policy in self.policies if isinstance(policy, RemotePolicy))
 
+    @property
+    def probing(self) -> Iterator[AttachedPolicy]:
+        """Yield the policies that want something tried out before the step begun."""
+        for policy in self.policies:
+            if isinstance(policy, AttachedPolicy) and policy.probe is not None:
+                yield policy
+
     def observes(self) -> frozenset[str]:
         """Return the costly fields of an `Observation` that some policy needs."""
         return frozenset(name for policy in self.policies for name in policy.observes)

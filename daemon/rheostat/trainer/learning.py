@@ -19,7 +19,7 @@ class NonFiniteLoss(Exception):
     """The loss of a step is NaN or infinite; the weights are those of the step before."""
 
     def __init__(self, loss: float, step: int) -> None:
-        self.step = step
+        self.loss, self.step = loss, step
         super().__init__(
             f"the loss is {loss} at step {step}; the run stopped before the update, with the "
             "weights of the step before. Lower the LR, warm it up, or look at this step's batch"

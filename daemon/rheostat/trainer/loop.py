@@ -18,6 +18,7 @@ from rheostat.runs.messages import (
     Paused,
     PolicyAnswer,
     PolicyVanished,
+    ProbeCommand,
     ResumeCommand,
     Resumed,
     SaveCommand,
@@ -42,6 +43,7 @@ from rheostat.trainer.learning import Learner
 from rheostat.trainer.modes import evaluating, train_mode
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.predictions import PredictionWatch
+from rheostat.trainer.probing import Prober
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.ranks import Ranks
 from rheostat.trainer.refusals import refusal
@@ -102,6 +104,7 @@ class Loop:
             parts.device,
             groups=[group.name for group in parts.groups],
         )
+        self._prober = Prober(parts, link)
         self._predictions = PredictionWatch(parts.model)
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
@@ -178,14 +181,29 @@ class Loop:
             steering.advance(self.step, self.measurement(), self.extras())
         if steering.roster.outbox:
             self._send_observations()
-        answers = self._obey(self._link.receive())
+        answers = self._obey([*self._prober.take_late(), *self._link.receive()])
         while not self.is_stopped and (seconds := steering.patience()) > 0:
             answers += self._obey(self._link.receive(seconds))
         self._settle(answers)
+        self._stand_still()
+        while self._prober.is_due and not self.is_stopped:
+            self._probe()
+
+    def _stand_still(self) -> None:
+        """Wait while the run is paused, and see to what is asked meanwhile."""
         while self._is_paused and not self.is_stopped:
             is_saving = self._saver is not None and self._saver.is_busy
             seconds = SAVING_POLL_SECONDS if is_saving else PAUSED_POLL_SECONDS
             self._settle(self._obey(self._link.receive(seconds)))
+
+    def _probe(self) -> None:
+        """Try what is to be tried before the step begun, unless the run pauses or stops first."""
+        answers = self._prober.work(self.step, self._learner, self._actuator)
+        self._boundary_at += self._prober.seconds
+        if self._prober.is_interrupted:
+            answers += self._obey(self._prober.take_late())
+        self._settle(answers)
+        self._stand_still()
 
     def _send_observations(self) -> None:
         outbox = self._steering.roster.outbox
@@ -216,6 +234,7 @@ class Loop:
                     self._steering.vanish(command.policy)
                 case PauseCommand():
                     self._is_paused = True
+                    answers += self._prober.refuse("the run was paused before it could be probed")
                     answers.append(Paused(step=self.step))
                     self._owe("pause")
                 case ResumeCommand():
@@ -223,9 +242,12 @@ class Loop:
                     answers.append(Resumed(step=self.step))
                 case StopCommand():
                     self.is_stopped = True
+                    answers += self._prober.refuse("the run was stopped before it could be probed")
                     self._owe("stop")
                 case SaveCommand():
                     answers += self._ask_for_checkpoint(command)
+                case ProbeCommand():
+                    answers += self._prober.ask(command, is_paused=self._is_paused)
                 case EvaluateCommand():
                     answers.append(self._evaluate(command))
         return answers

@@ -734,6 +734,169 @@ class ChangeLearningRateResponse(_message.Message):
 Global___ChangeLearningRateResponse: _TypeAlias = ChangeLearningRateResponse  # noqa: Y015
 
 @_typing.final
+class ProbeLearningRatesRequest(_message.Message):
+    """ProbeLearningRatesRequest asks for trials of LRs."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    LEARNING_RATES_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    steps: _builtins.int
+    """steps is the length of each trial, 2 or more, and at most 10,000 over all trials."""
+    @_builtins.property
+    def learning_rates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """learning_rates are to be tried: 1 to 32, finite, greater than 0. The absolute guardrails bind."""
+
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """groups are the names of those that have the LR; empty means all."""
+
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        learning_rates: _abc.Iterable[_builtins.float] | None = ...,
+        steps: _builtins.int | None = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_steps", b"_steps", "steps", b"steps"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_steps", b"_steps", "groups", b"groups", "learning_rates", b"learning_rates", "run", b"run", "steps", b"steps"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
+    _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
+
+Global___ProbeLearningRatesRequest: _TypeAlias = ProbeLearningRatesRequest  # noqa: Y015
+
+@_typing.final
+class Trial(_message.Message):
+    """Trial is what some steps with one LR came to."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class UsedEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    LEARNING_RATE_FIELD_NUMBER: _builtins.int
+    USED_FIELD_NUMBER: _builtins.int
+    GUARDRAILS_FIELD_NUMBER: _builtins.int
+    LOSSES_FIELD_NUMBER: _builtins.int
+    END_LOSS_FIELD_NUMBER: _builtins.int
+    learning_rate: _builtins.float
+    """learning_rate is the LR as asked for."""
+    end_loss: _builtins.float
+    """end_loss is the mean over the last quarter of the steps; absent where it was not finite."""
+    @_builtins.property
+    def used(self) -> _containers.ScalarMap[_builtins.str, _builtins.float]:
+        """used is the LR by group, as the guardrails let it be."""
+
+    @_builtins.property
+    def guardrails(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """guardrails names the rules that bent it."""
+
+    @_builtins.property
+    def losses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """losses is the training loss of each step; one that is not finite is the last."""
+
+    def __init__(
+        self,
+        *,
+        learning_rate: _builtins.float = ...,
+        used: _abc.Mapping[_builtins.str, _builtins.float] | None = ...,
+        guardrails: _abc.Iterable[_builtins.str] | None = ...,
+        losses: _abc.Iterable[_builtins.float] | None = ...,
+        end_loss: _builtins.float | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_end_loss", b"_end_loss", "end_loss", b"end_loss"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_end_loss", b"_end_loss", "end_loss", b"end_loss", "guardrails", b"guardrails", "learning_rate", b"learning_rate", "losses", b"losses", "used", b"used"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__end_loss: _TypeAlias = _typing.Literal["end_loss"]  # noqa: Y015
+    _WhichOneofArgType__end_loss: _TypeAlias = _typing.Literal["_end_loss", b"_end_loss"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__end_loss) -> _WhichOneofReturnType__end_loss | None: ...
+
+Global___Trial: _TypeAlias = Trial  # noqa: Y015
+
+@_typing.final
+class ProbeLearningRatesResponse(_message.Message):
+    """ProbeLearningRatesResponse is what was found."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    TRIALS_FIELD_NUMBER: _builtins.int
+    LOWEST_FIELD_NUMBER: _builtins.int
+    STEEPEST_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """step is the number of finished steps when the trials were made, and still."""
+    steps: _builtins.int
+    """steps is the length of each trial."""
+    lowest: _builtins.float
+    """lowest is the LR with the lowest loss at the end; absent where none was finite."""
+    steepest: _builtins.float
+    """steepest is the LR at which the loss at the end, smoothed, falls fastest over log(LR)."""
+    seconds: _builtins.float
+    """seconds is how long the run stood still."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """groups are the names of those that had the LR."""
+
+    @_builtins.property
+    def trials(self) -> _containers.RepeatedCompositeFieldContainer[Global___Trial]:
+        """trials are in the order asked for."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        trials: _abc.Iterable[Global___Trial] | None = ...,
+        lowest: _builtins.float | None = ...,
+        steepest: _builtins.float | None = ...,
+        seconds: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_lowest", b"_lowest", "_steepest", b"_steepest", "lowest", b"lowest", "steepest", b"steepest"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lowest", b"_lowest", "_steepest", b"_steepest", "groups", b"groups", "lowest", b"lowest", "seconds", b"seconds", "steepest", b"steepest", "step", b"step", "steps", b"steps", "trials", b"trials"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__lowest: _TypeAlias = _typing.Literal["lowest"]  # noqa: Y015
+    _WhichOneofArgType__lowest: _TypeAlias = _typing.Literal["_lowest", b"_lowest"]  # noqa: Y015
+    _WhichOneofReturnType__steepest: _TypeAlias = _typing.Literal["steepest"]  # noqa: Y015
+    _WhichOneofArgType__steepest: _TypeAlias = _typing.Literal["_steepest", b"_steepest"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__lowest) -> _WhichOneofReturnType__lowest | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__steepest) -> _WhichOneofReturnType__steepest | None: ...
+
+Global___ProbeLearningRatesResponse: _TypeAlias = ProbeLearningRatesResponse  # noqa: Y015
+
+@_typing.final
 class ListHeldChangesRequest(_message.Message):
     """ListHeldChangesRequest names a run."""
 

@@ -65,6 +65,11 @@ class LearningRatesStub:
                 request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleResponse.FromString,
                 _registered_method=True)
+        self.ProbeLearningRates = channel.unary_unary(
+                '/rheostat.v1.LearningRates/ProbeLearningRates',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ProbeLearningRatesRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ProbeLearningRatesResponse.FromString,
+                _registered_method=True)
         self.ExplainLearningRates = channel.unary_unary(
                 '/rheostat.v1.LearningRates/ExplainLearningRates',
                 request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesRequest.SerializeToString,
@@ -136,6 +141,15 @@ class LearningRatesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ProbeLearningRates(self, request, context):
+        """ProbeLearningRates trains some steps with each of some LRs from the present state, comes back to
+        it bit for bit, and says what the losses were. Nothing of the run changes but the time of day.
+        FAILED_PRECONDITION is a run that is not training, or is paused or stopped meanwhile.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ExplainLearningRates(self, request, context):
         """ExplainLearningRates says how the LRs of a step come about and which decisions act on them.
         """
@@ -196,6 +210,11 @@ def add_LearningRatesServicer_to_server(servicer, server):
                     servicer.RewarmSchedule,
                     request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleResponse.SerializeToString,
+            ),
+            'ProbeLearningRates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ProbeLearningRates,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ProbeLearningRatesRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ProbeLearningRatesResponse.SerializeToString,
             ),
             'ExplainLearningRates': grpc.unary_unary_rpc_method_handler(
                     servicer.ExplainLearningRates,
@@ -381,6 +400,33 @@ class LearningRates:
             '/rheostat.v1.LearningRates/RewarmSchedule',
             rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleRequest.SerializeToString,
             rheostat_dot_v1_dot_learning__rates__pb2.RewarmScheduleResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ProbeLearningRates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/ProbeLearningRates',
+            rheostat_dot_v1_dot_learning__rates__pb2.ProbeLearningRatesRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.ProbeLearningRatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -50,6 +50,11 @@ class LearningRatesStub:
     """StartCooldown lets the base LR fall from where it is."""
     RewarmSchedule: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.RewarmScheduleRequest, _learning_rates_pb2.RewarmScheduleResponse]
     """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
+    ProbeLearningRates: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ProbeLearningRatesRequest, _learning_rates_pb2.ProbeLearningRatesResponse]
+    """ProbeLearningRates trains some steps with each of some LRs from the present state, comes back to
+    it bit for bit, and says what the losses were. Nothing of the run changes but the time of day.
+    FAILED_PRECONDITION is a run that is not training, or is paused or stopped meanwhile.
+    """
     ExplainLearningRates: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ExplainLearningRatesRequest, _learning_rates_pb2.ExplainLearningRatesResponse]
     """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
     ListHeldChanges: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ListHeldChangesRequest, _learning_rates_pb2.ListHeldChangesResponse]
@@ -81,6 +86,11 @@ class LearningRatesAsyncStub(LearningRatesStub):
     """StartCooldown lets the base LR fall from where it is."""
     RewarmSchedule: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.RewarmScheduleRequest, _learning_rates_pb2.RewarmScheduleResponse]  # type: ignore[assignment]
     """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
+    ProbeLearningRates: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ProbeLearningRatesRequest, _learning_rates_pb2.ProbeLearningRatesResponse]  # type: ignore[assignment]
+    """ProbeLearningRates trains some steps with each of some LRs from the present state, comes back to
+    it bit for bit, and says what the losses were. Nothing of the run changes but the time of day.
+    FAILED_PRECONDITION is a run that is not training, or is paused or stopped meanwhile.
+    """
     ExplainLearningRates: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ExplainLearningRatesRequest, _learning_rates_pb2.ExplainLearningRatesResponse]  # type: ignore[assignment]
     """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
     ListHeldChanges: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ListHeldChangesRequest, _learning_rates_pb2.ListHeldChangesResponse]  # type: ignore[assignment]
@@ -145,6 +155,17 @@ class LearningRatesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_learning_rates_pb2.RewarmScheduleResponse, _abc.Awaitable[_learning_rates_pb2.RewarmScheduleResponse]]:
         """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
+
+    @_abc_1.abstractmethod
+    def ProbeLearningRates(
+        self,
+        request: _learning_rates_pb2.ProbeLearningRatesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.ProbeLearningRatesResponse, _abc.Awaitable[_learning_rates_pb2.ProbeLearningRatesResponse]]:
+        """ProbeLearningRates trains some steps with each of some LRs from the present state, comes back to
+        it bit for bit, and says what the losses were. Nothing of the run changes but the time of day.
+        FAILED_PRECONDITION is a run that is not training, or is paused or stopped meanwhile.
+        """
 
     @_abc_1.abstractmethod
     def ExplainLearningRates(

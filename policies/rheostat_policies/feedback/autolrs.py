@@ -5,7 +5,14 @@ from typing import Any
 
 import numpy as np
 
-from rheostat_policies.api import KEEP, Action, Observation, Probe, RunInfo
+from rheostat_policies.api import (
+    KEEP,
+    MAX_PROBE_STEPS,
+    Action,
+    Observation,
+    Probe,
+    RunInfo,
+)
 from rheostat_policies.feedback.bounds import Bounds
 from rheostat_policies.feedback.forecast import forecast
 from rheostat_policies.feedback.gaussian_process import posterior
@@ -42,7 +49,8 @@ class AutoLRS:
         stage: steps of the first stage, >= 10.
         max_stage: steps of the longest, >= `stage`.
         probes: factors tried for each stage, >= 2.
-        probe_share: length of a probe as a share of the stage, greater than 0 and at most 1.
+        probe_share: length of a probe as a share of the stage, greater than 0 and at most 1; of
+            the longest stage it may be no more than `MAX_PROBE_STEPS`.
         kappa: standard deviations by which an unknown factor is given credit, >= 0.
         warmup_steps: steps at the start without probes, >= 0.
         min_factor: smallest factor, greater than 0 and at most 1.
@@ -72,6 +80,11 @@ class AutoLRS:
             raise ValueError(f"probes={probes} must be at least 2")
         if not 0 < probe_share <= 1:
             raise ValueError(f"probe_share={probe_share} must be greater than 0 and at most 1")
+        if round(max_stage * probe_share) > MAX_PROBE_STEPS:
+            raise ValueError(
+                f"probe_share={probe_share} of max_stage={max_stage} must be no more than "
+                f"{MAX_PROBE_STEPS} steps"
+            )
         if not 0 <= kappa < math.inf:
             raise ValueError(f"kappa={kappa} must be at least 0 and finite")
         if warmup_steps < 0:

@@ -2,7 +2,6 @@
 
 import math
 import random
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -198,87 +197,6 @@ def test_operators_edits_and_policies_that_came_while_it_trained(a_run: Any) -> 
             guardrails=guardrails,
         )
         assert len(alone.decisions) > len(edits)
-
-
-PLUGIN = """
-import random
-import numpy as np
-import torch
-from torch import nn
-from torch.utils.data import Dataset
-
-
-class Net(nn.Module):
-    \"\"\"Batch norm, dropout, tied weights, a buffer that no state dict holds, extra state.\"\"\"
-
-    def __init__(self):
-        super().__init__()
-        self.first, self.norm = nn.Linear(64, 16), nn.BatchNorm1d(16)
-        self.inner = nn.Linear(16, 16)
-        self.tied = nn.Linear(16, 16)
-        self.tied.weight = self.inner.weight
-        self.last = nn.Linear(16, 10)
-        self.register_buffer("mean", torch.zeros(16), persistent=False)
-        self.calls = 0
-
-    def get_extra_state(self):
-        return {"calls": self.calls, "pair": (1, torch.tensor([self.calls]))}
-
-    def set_extra_state(self, state):
-        assert state["pair"][1].item() == state["calls"]
-        self.calls = state["calls"]
-
-    def forward(self, inputs):
-        hidden = self.norm(self.first(inputs.flatten(1)))
-        if self.training:
-            self.calls += 1
-            self.mean.mul_(0.9).add_(hidden.detach().mean(0), alpha=0.1)
-            hidden = hidden * (1 + 0.01 * random.random() + 0.01 * np.random.rand())
-            hidden = hidden + 0.001 * self.calls
-        hidden = nn.functional.dropout(torch.relu(hidden - self.mean), 0.3, self.training)
-        return self.last(self.tied(self.inner(hidden)))
-
-
-class Images(Dataset):
-    classes = 10
-
-    def __init__(self, samples):
-        self.samples = samples
-        self.targets = torch.arange(samples) % 10
-
-    def __len__(self):
-        return self.samples
-
-    def __getitem__(self, index):
-        noise = torch.rand(64) + random.random()
-        return noise + index % 10, int(self.targets[index])
-
-
-def images():
-    return Images(200)
-
-
-class Holder(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.inner = nn.Linear(64, 10)
-
-    def get_extra_state(self):
-        return {1, 2}
-
-    def set_extra_state(self, state):
-        pass
-
-    def forward(self, inputs):
-        return self.inner(inputs.flatten(1))
-"""
-
-
-@pytest.fixture
-def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    (tmp_path / "checkpoint_plugin.py").write_text(textwrap.dedent(PLUGIN))
-    monkeypatch.syspath_prepend(str(tmp_path))
-    return "checkpoint_plugin"
 
 
 def test_a_model_that_draws_remembers_and_ties_its_weights(a_run: Any, plugin: str) -> None:

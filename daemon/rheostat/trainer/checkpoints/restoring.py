@@ -81,7 +81,7 @@ def restore_optimizer(optimizer: Optimizer, state: State, device: torch.device) 
     _keep_types(optimizer, kept)
     now: dict[str, Tensor] = {}
     plain = flatten(optimizer.state_dict(), "optimizer", now)
-    others = sorted({name for name in {*kept, *now} if not _is_same(kept.get(name), now.get(name))})
+    others = sorted({name for name in {*kept, *now} if not is_same(kept.get(name), now.get(name))})
     if not others and plain == state.plain["optimizer"]:
         return []
     what = others[0] if others else "what is no tensor in its state"
@@ -118,7 +118,7 @@ def _restore_model(parts: Parts, state: State) -> None:
                     f"{_form(tensor)}"
                 )
             # A buffer that is the same anyway may be one that cannot be written to.
-            if not _is_same(tensor, kept[name]):
+            if not is_same(tensor, kept[name]):
                 tensor.copy_(kept[name])
     extra = unflatten(state.plain["extra"], kept, parts.device)
     modules = dict(parts.model.named_modules())
@@ -130,7 +130,7 @@ def _form(tensor: Tensor) -> str:
     return f"{tuple(tensor.shape)} of {tensor.dtype}"
 
 
-def _is_same(a: Tensor | None, b: Tensor | None) -> bool:
+def is_same(a: Tensor | None, b: Tensor | None) -> bool:
     """Whether two tensors are equal to the last bit, NaN and all."""
     if a is None or b is None or a.shape != b.shape or a.dtype != b.dtype:
         return False
