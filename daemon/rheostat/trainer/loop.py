@@ -5,31 +5,17 @@ import time
 from collections.abc import Collection, Sequence
 
 from rheostat.runs.messages import (
-    Applied,
-    ChangeCommand,
     Decided,
     EvaluateCommand,
     Evaluated,
-    Kept,
     Message,
     Observed,
     Offended,
-    PauseCommand,
-    Paused,
-    PolicyAnswer,
-    PolicyVanished,
-    ResumeCommand,
-    Resumed,
-    SaveCommand,
-    SaveFailed,
-    StopCommand,
-    ToTrainer,
     Warned,
 )
 from rheostat.runs.records import GENERATORS, STEERING, Result
 from rheostat.steering.policies import Extras, Measurement
-from rheostat.steering.records import Components, Decision
-from rheostat.steering.steering import Outcome
+from rheostat.steering.records import Components
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
 from rheostat.trainer.checkpoints.gathering import gather
@@ -40,14 +26,13 @@ from rheostat.trainer.compiling import is_compiled
 from rheostat.trainer.generators import recall_generators, undisturbed
 from rheostat.trainer.learning import Learner
 from rheostat.trainer.modes import evaluating, train_mode
+from rheostat.trainer.obeying import Obeying, answer_of
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.predictions import PredictionWatch
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.ranks import Ranks
-from rheostat.trainer.refusals import refusal
 from rheostat.trainer.reporter import Reporter
 from rheostat.trainer.validation import validate
-from rheostat_policies import Action
 
 PAUSED_POLL_SECONDS = 1.0
 SAVING_POLL_SECONDS = 0.05
@@ -83,8 +68,6 @@ class Loop:
     ) -> None:
         self.parts = parts
         self.progress = Progress() if state is None else progress_of(state)
-        self.is_stopped = False
-        """Whether a StopCommand ended the run."""
         self._link = link
         self._ranks = ranks
         self._saver = saver
@@ -107,8 +90,7 @@ class Loop:
         self._norm_every = train.gradient_norm_every
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
         self._momenta: Sequence[float | None] = [None] * len(parts.groups)
-        self._is_paused = False
-        self._waiting: list[ToTrainer] = []
+        self._obeying = Obeying(parts.steering, self.progress, saver, self._evaluate)
         self._has_warned = False
         self._components: Components | None = None
         self._boundary_at = time.perf_counter()
@@ -124,6 +106,11 @@ class Loop:
     def step(self) -> int:
         """Number of finished steps, and so the index of the next."""
         return self.progress.step
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a StopCommand ended the run."""
+        return self._obeying.is_stopped
 
     @property
     def _end(self) -> int:
@@ -177,14 +164,14 @@ class Loop:
             steering.advance(self.step, self.measurement(), self.extras())
         if steering.roster.outbox:
             self._send_observations()
-        answers = self._obey(self._link.receive())
+        answers = self._obeying.obey(self._link.receive())
         while not self.is_stopped and (seconds := steering.patience()) > 0:
-            answers += self._obey(self._link.receive(seconds))
+            answers += self._obeying.obey(self._link.receive(seconds))
         self._settle(answers)
-        while self._is_paused and not self.is_stopped:
+        while self._obeying.is_paused and not self.is_stopped:
             is_saving = self._saver is not None and self._saver.is_busy
             seconds = SAVING_POLL_SECONDS if is_saving else PAUSED_POLL_SECONDS
-            self._settle(self._obey(self._link.receive(seconds)))
+            self._settle(self._obeying.obey(self._link.receive(seconds)))
 
     def _send_observations(self) -> None:
         outbox = self._steering.roster.outbox
@@ -193,41 +180,6 @@ class Loop:
                 *(Observed(policy=name, observation=observation) for name, observation in outbox)
             )
         outbox.clear()
-
-    def _obey(self, commands: Sequence[ToTrainer]) -> list[Message]:
-        """Carry out commands, and return the answers to those that steering does not answer.
-
-        What would decide something new waits for a step of which nothing is written down.
-        """
-        answers: list[Message] = []
-        is_live = self._steering.is_live()
-        if self._waiting and is_live:
-            commands, self._waiting = [*self._waiting, *commands], []
-        for command in commands:
-            match command:
-                case ChangeCommand() | PolicyAnswer() | PolicyVanished() if not is_live:
-                    self._waiting.append(command)
-                case ChangeCommand():
-                    self._steering.submit(command.command_id, command.change)
-                case PolicyAnswer():
-                    self._steering.answer(command.policy, command.step, _action(command))
-                case PolicyVanished():
-                    self._steering.vanish(command.policy)
-                case PauseCommand():
-                    self._is_paused = True
-                    answers.append(Paused(step=self.step))
-                    self._owe("pause")
-                case ResumeCommand():
-                    self._is_paused = False
-                    answers.append(Resumed(step=self.step))
-                case StopCommand():
-                    self.is_stopped = True
-                    self._owe("stop")
-                case SaveCommand():
-                    answers += self._ask_for_checkpoint(command)
-                case EvaluateCommand():
-                    answers.append(self._evaluate(command))
-        return answers
 
     def _settle(self, answers: list[Message]) -> None:
         """Fix the LRs of the step and write them; tell of decisions, and answer."""
@@ -246,7 +198,7 @@ class Loop:
         if before or outcomes or answers:
             # Decisions before the state that contains them, and answers after both: so whoever
             # gets an answer finds it in the history and in the metrics already.
-            self.report(*before, after=[*map(_answer, outcomes), *answers])
+            self.report(*before, after=[*map(answer_of, outcomes), *answers])
         elif self._reporter.is_due(self._duration):
             self.report()
         if saver is not None:
@@ -318,17 +270,6 @@ class Loop:
             validation_accuracy=accuracy,
         )
 
-    def _ask_for_checkpoint(self, command: SaveCommand) -> list[Message]:
-        if self._saver is not None:
-            self._saver.ask(command)
-            return []
-        text = "this run takes no checkpoints"
-        return [SaveFailed(message=text, step=self.step, command_id=command.command_id)]
-
-    def _owe(self, reason: str) -> None:
-        if self._saver is not None:
-            self._saver.owe(reason)
-
     def _gather(self) -> State:
         # What is told until here is told before: the checkpoint holds what is not written down yet.
         self.report()
@@ -383,15 +324,3 @@ class Loop:
         if gradients is None:
             return (None, None, None, {}, *predictions.measured)
         return (*gradients.measured, gradients.group_norms, *predictions.measured)
-
-
-def _action(answer: PolicyAnswer) -> Action:
-    return Action(factor=answer.factor, ramp_steps=answer.ramp_steps, reason=answer.reason)
-
-
-def _answer(outcome: Outcome) -> Message:
-    if outcome.result is None:
-        return Kept(command_id=outcome.ticket)
-    if isinstance(outcome.result, Decision):
-        return Applied(command_id=outcome.ticket, decision=outcome.result)
-    return refusal(outcome.ticket, outcome.result)
