@@ -19,6 +19,7 @@ class NonFiniteLoss(Exception):
     """The loss of a step is NaN or infinite; the weights are those of the step before."""
 
     def __init__(self, loss: float, step: int) -> None:
+        self.loss = loss
         self.step = step
         super().__init__(
             f"the loss is {loss} at step {step}; the run stopped before the update, with the "

@@ -24,7 +24,7 @@ from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.compiling import is_compiled
 from rheostat.trainer.generators import recall_generators, undisturbed
-from rheostat.trainer.learning import Learner
+from rheostat.trainer.learning import Learner, NonFiniteLoss
 from rheostat.trainer.modes import evaluating, train_mode
 from rheostat.trainer.obeying import Obeying, answer_of
 from rheostat.trainer.peers import Peer
@@ -32,6 +32,7 @@ from rheostat.trainer.predictions import PredictionWatch
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.ranks import Ranks
 from rheostat.trainer.reporter import Reporter
+from rheostat.trainer.returning import Returning
 from rheostat.trainer.validation import validate
 
 PAUSED_POLL_SECONDS = 1.0
@@ -72,11 +73,25 @@ class Loop:
         self._ranks = ranks
         self._saver = saver
         self._steering = parts.steering
-        compiles = parts.spec.train.compile and is_compiled(parts.optimizer)
-        self._actuator = Actuator(parts.optimizer, is_compiled=compiles)
         batch_size = parts.spec.data.batch_size
         self._reporter = Reporter(link, parts.steering, self.progress, batch_size)
-        train = parts.spec.train
+        self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
+        self._obeying = Obeying(parts.steering, self.progress, saver, self._evaluate)
+        self._returning = Returning(parts, self.progress, saver, self._equip)
+        self._has_warned = False
+        self._boundary_at = time.perf_counter()
+        self._duration = 0.0
+        self._until = sys.maxsize if until is None else until
+        self._is_settled = state is not None and STEERING not in anew
+        self._equip(state)
+        if state is not None:
+            self._recall(state, anew)
+
+    def _equip(self, state: State | None) -> None:
+        """Make what trains and looks at the training, as far as it had come in a state."""
+        parts, train = self.parts, self.parts.spec.train
+        compiles = train.compile and is_compiled(parts.optimizer)
+        self._actuator = Actuator(parts.optimizer, is_compiled=compiles)
         self._learner = Learner(
             parts.model,
             parts.loss,
@@ -88,19 +103,15 @@ class Loop:
         self._predictions = PredictionWatch(parts.model)
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
-        self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
         self._momenta: Sequence[float | None] = [None] * len(parts.groups)
-        self._obeying = Obeying(parts.steering, self.progress, saver, self._evaluate)
-        self._has_warned = False
         self._components: Components | None = None
-        self._boundary_at = time.perf_counter()
-        self._duration = 0.0
-        self._until = sys.maxsize if until is None else until
-        self._is_settled = state is not None and STEERING not in anew
         train_mode(parts.model, parts.optimizer)
         self._look_at_policies()
         if state is not None:
-            self._recall(state, anew)
+            gradients, predictions = seen_of(state, parts.device)
+            if self._learner.watch is not None and gradients is not None:
+                self._learner.watch.recall(gradients)
+            self._predictions.recall(predictions)
 
     @property
     def step(self) -> int:
@@ -147,7 +158,11 @@ class Loop:
             self._steer()
             if self.is_stopped:
                 break
-            self._learn()
+            try:
+                self._learn()
+            except NonFiniteLoss as error:
+                self._mend(error)
+                continue
             if self.step % self._validate_every == 0:
                 self._validate()
 
@@ -168,10 +183,31 @@ class Loop:
         while not self.is_stopped and (seconds := steering.patience()) > 0:
             answers += self._obeying.obey(self._link.receive(seconds))
         self._settle(answers)
+        self._turn_back()
         while self._obeying.is_paused and not self.is_stopped:
             is_saving = self._saver is not None and self._saver.is_busy
             seconds = SAVING_POLL_SECONDS if is_saving else PAUSED_POLL_SECONDS
             self._settle(self._obeying.obey(self._link.receive(seconds)))
+            self._turn_back()
+
+    def _turn_back(self, bad_batches: int = 0) -> str | None:
+        """Go back to a checkpoint if a policy wants to, and as often as operators do.
+
+        Args:
+            bad_batches: batches of steps that were begun and not finished.
+
+        Returns:
+            Why a policy's wish could not be fulfilled, empty where it was; None where none had one.
+        """
+        problem = None
+        if (wanted := self._steering.take_wanted()) is not None:
+            self.report()
+            problem = self._returning.follow(*wanted, bad_batches=bad_batches)
+            self._settle([])
+        for command in self._obeying.take_rollbacks():
+            self.report()
+            self._settle(self._returning.obey(command))
+        return problem
 
     def _send_observations(self) -> None:
         outbox = self._steering.roster.outbox
@@ -228,7 +264,7 @@ class Loop:
         progress, recorder = self.progress, self._reporter.recorder
         step = progress.step
         measure_norm = self._norm_every > 0 and step % self._norm_every == 0
-        inputs, targets = self.parts.batches.batch(step)
+        inputs, targets = self.parts.batches.batch(step + self._steering.course.skipped)
         loss = self._learner.learn(step, inputs, targets, measure_norm)
         progress.train_loss = loss
         if measure_norm and self._learner.gradient_norm is not None:
@@ -247,6 +283,23 @@ class Loop:
             self._duration,
         )
         progress.step = step + 1
+
+    def _mend(self, error: NonFiniteLoss) -> None:
+        """Let a policy take the run back, around the batch of the step that could not be finished.
+
+        Raises:
+            NonFiniteLoss: the same, if none does.
+        """
+        measured = self.measurement(error)
+        assert measured is not None
+        self._steering.mend(measured, self.extras())
+        problem = self._turn_back(bad_batches=1)
+        if problem is None:
+            raise error
+        if problem:
+            error.add_note(f"no way back: {problem}")
+            raise error
+        self._is_settled = True
 
     def _validate(self) -> None:
         parts, watch, progress = self.parts, self._predictions, self.progress
@@ -277,14 +330,10 @@ class Loop:
         return gather(self.parts, self.progress, self._learner.watch, self._predictions, told)
 
     def _recall(self, state: State, anew: Collection[str]) -> None:
-        """Remember what the run has measured; the random generators last, and nothing after."""
+        """Tell what the trainer before had told; the random generators last, and nothing after."""
         if STEERING in anew:
             # To policies that have seen nothing, the step before is none.
             self.progress.train_loss = None
-        gradients, predictions = seen_of(state, self.parts.device)
-        if self._learner.watch is not None and gradients is not None:
-            self._learner.watch.recall(gradients)
-        self._predictions.recall(predictions)
         self._reporter.tell_again(state.unacknowledged)
         if GENERATORS not in anew:
             recall_generators(generators_of(state))
@@ -299,17 +348,18 @@ class Loop:
             news.append(Warned(text=differences[0]))
         return news
 
-    def measurement(self) -> Measurement | None:
-        """Return the data of the last finished step; None before the first."""
+    def measurement(self, failed: NonFiniteLoss | None = None) -> Measurement | None:
+        """Return the data of the last finished step, or of one that failed; None before any."""
         progress = self.progress
-        if progress.train_loss is None:
+        loss = progress.train_loss if failed is None else failed.loss
+        if loss is None:
             return None
-        step = progress.step - 1
-        has_norm = self._norm_every > 0 and step % self._norm_every == 0
+        step = progress.step - 1 if failed is None else failed.step
+        has_norm = failed is None and self._norm_every > 0 and step % self._norm_every == 0
         return (
             step,
             self._steering.steps,
-            progress.train_loss,
+            loss,
             progress.validation_loss,
             progress.validation_accuracy,
             progress.validation_step,

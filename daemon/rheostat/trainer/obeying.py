@@ -15,6 +15,7 @@ from rheostat.runs.messages import (
     PolicyVanished,
     ResumeCommand,
     Resumed,
+    RollbackCommand,
     SaveCommand,
     SaveFailed,
     StopCommand,
@@ -52,6 +53,7 @@ class Obeying:
         self._saver = saver
         self._evaluate = evaluate
         self._waiting: list[ToTrainer] = []
+        self._rollbacks: list[RollbackCommand] = []
 
     def obey(self, commands: Sequence[ToTrainer]) -> list[Message]:
         """Carry out commands, and return the answers to those that steering does not answer.
@@ -64,8 +66,12 @@ class Obeying:
             commands, self._waiting = [*self._waiting, *commands], []
         for command in commands:
             match command:
-                case ChangeCommand() | PolicyAnswer() | PolicyVanished() if not is_live:
+                case ChangeCommand() | PolicyAnswer() | PolicyVanished() | RollbackCommand() if (
+                    not is_live
+                ):
                     self._waiting.append(command)
+                case RollbackCommand():
+                    self._rollbacks.append(command)
                 case ChangeCommand():
                     self._steering.submit(command.command_id, command.change)
                 case PolicyAnswer():
@@ -87,6 +93,11 @@ class Obeying:
                 case EvaluateCommand():
                     answers.append(self._evaluate(command))
         return answers
+
+    def take_rollbacks(self) -> list[RollbackCommand]:
+        """Return who wants the run to go back, for when the boundary is settled."""
+        taken, self._rollbacks = self._rollbacks, []
+        return taken
 
     def _ask_for_checkpoint(self, command: SaveCommand) -> list[Message]:
         if self._saver is not None:

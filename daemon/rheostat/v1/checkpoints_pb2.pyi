@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from rheostat.v1 import runs_pb2 as _runs_pb2
+from rheostat.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -229,3 +230,102 @@ class ForkRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForkRunResponse: _TypeAlias = ForkRunResponse  # noqa: Y015
+
+@_typing.final
+class RollbackRunRequest(_message.Message):
+    """RollbackRunRequest says where to go back to, and how to go on from there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    BACK_STEPS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    REWARM_STEPS_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    step: _builtins.int
+    """step takes the newest good checkpoint of at most so many finished steps; absent is the newest of
+    all, unless there is back_steps.
+    """
+    back_steps: _builtins.int
+    """back_steps takes the newest that is at least so many steps old; not together with step."""
+    skip: _builtins.int
+    """skip leaves out so many batches from there on, by default none."""
+    rewarm_steps: _builtins.int
+    """rewarm_steps lets the LR rise from 0 over so many steps; 0 is not to."""
+    scale: _builtins.float
+    """scale multiplies the LR from there on; absent is not to."""
+    reason: _builtins.str
+    """reason says why, in the asker's words; kept in the history."""
+    request_id: _builtins.str
+    """request_id makes the same request again get the same answer; empty is none."""
+    dry_run: _builtins.bool
+    """dry_run only says where it would go back to; nothing is done or recorded."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        step: _builtins.int | None = ...,
+        back_steps: _builtins.int | None = ...,
+        skip: _builtins.int = ...,
+        rewarm_steps: _builtins.int = ...,
+        scale: _builtins.float | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_back_steps", b"_back_steps", "_scale", b"_scale", "_step", b"_step", "back_steps", b"back_steps", "scale", b"scale", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_back_steps", b"_back_steps", "_scale", b"_scale", "_step", b"_step", "back_steps", b"back_steps", "dry_run", b"dry_run", "reason", b"reason", "request_id", b"request_id", "rewarm_steps", b"rewarm_steps", "run", b"run", "scale", b"scale", "skip", b"skip", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__back_steps: _TypeAlias = _typing.Literal["back_steps"]  # noqa: Y015
+    _WhichOneofArgType__back_steps: _TypeAlias = _typing.Literal["_back_steps", b"_back_steps"]  # noqa: Y015
+    _WhichOneofReturnType__scale: _TypeAlias = _typing.Literal["scale"]  # noqa: Y015
+    _WhichOneofArgType__scale: _TypeAlias = _typing.Literal["_scale", b"_scale"]  # noqa: Y015
+    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
+    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__back_steps) -> _WhichOneofReturnType__back_steps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scale) -> _WhichOneofReturnType__scale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+
+Global___RollbackRunRequest: _TypeAlias = RollbackRunRequest  # noqa: Y015
+
+@_typing.final
+class RollbackRunResponse(_message.Message):
+    """RollbackRunResponse says what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def checkpoint(self) -> Global___Checkpoint:
+        """checkpoint is what the run has gone back to, or would."""
+
+    @_builtins.property
+    def decision(self) -> _types_pb2.Decision:
+        """decision is the record of it; absent for a dry_run."""
+
+    def __init__(
+        self,
+        *,
+        checkpoint: Global___Checkpoint | None = ...,
+        decision: _types_pb2.Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "checkpoint", b"checkpoint", "decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "checkpoint", b"checkpoint", "decision", b"decision"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decision: _TypeAlias = _typing.Literal["decision"]  # noqa: Y015
+    _WhichOneofArgType__decision: _TypeAlias = _typing.Literal["_decision", b"_decision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decision) -> _WhichOneofReturnType__decision | None: ...
+
+Global___RollbackRunResponse: _TypeAlias = RollbackRunResponse  # noqa: Y015

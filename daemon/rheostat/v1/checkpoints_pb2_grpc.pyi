@@ -41,6 +41,10 @@ class CheckpointsStub:
     """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
     history and its step rows begin with those of the other, which is not touched.
     """
+    RollbackRun: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.RollbackRunRequest, _checkpoints_pb2.RollbackRunResponse]
+    """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+    it did since stays in its history, as a decision that is undone, and its steps are kept apart.
+    """
 
 @_typing.type_check_only
 class CheckpointsAsyncStub(CheckpointsStub):
@@ -54,6 +58,10 @@ class CheckpointsAsyncStub(CheckpointsStub):
     ForkRun: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]  # type: ignore[assignment]
     """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
     history and its step rows begin with those of the other, which is not touched.
+    """
+    RollbackRun: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.RollbackRunRequest, _checkpoints_pb2.RollbackRunResponse]  # type: ignore[assignment]
+    """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+    it did since stays in its history, as a decision that is undone, and its steps are kept apart.
     """
 
 class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
@@ -83,6 +91,16 @@ class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_checkpoints_pb2.ForkRunResponse, _abc.Awaitable[_checkpoints_pb2.ForkRunResponse]]:
         """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
         history and its step rows begin with those of the other, which is not touched.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackRun(
+        self,
+        request: _checkpoints_pb2.RollbackRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoints_pb2.RollbackRunResponse, _abc.Awaitable[_checkpoints_pb2.RollbackRunResponse]]:
+        """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+        it did since stays in its history, as a decision that is undone, and its steps are kept apart.
         """
 
 def add_CheckpointsServicer_to_server(servicer: CheckpointsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
