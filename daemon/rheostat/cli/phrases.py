@@ -17,6 +17,7 @@ from rheostat.steering.records import (
     GroupState,
     PolicyEdit,
     PolicyStatus,
+    RollbackEdit,
     ScheduleEdit,
     Verb,
 )
@@ -125,6 +126,8 @@ def what(decision: Decision) -> str:
         return _edit(decision.verb, decision.edit)
     if decision.policy is not None:
         return _policy_edit(decision.verb, decision.policy)
+    if decision.rollback is not None:
+        return _rollback(decision.rollback)
     if decision.value is None:
         return _BEFALLEN.get(decision.verb, decision.verb)
     verb = decision.verb or "factor"
@@ -132,6 +135,13 @@ def what(decision: Decision) -> str:
 
 
 _BEFALLEN = {"bench": "is benched", "vanish": "has vanished", "relax": "relaxes to"}
+
+
+def _rollback(edit: RollbackEdit) -> str:
+    words = f"rollback from step {edit.from_step} to {edit.to_step}"
+    if edit.policy:
+        words = f"{words} by {edit.policy}"
+    return f"{words}, around {edit.skip} batches" if edit.skip else words
 
 
 def _edit(verb: str, edit: ScheduleEdit) -> str:

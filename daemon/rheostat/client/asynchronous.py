@@ -19,6 +19,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    RollbackResult,
     RunView,
     StepRows,
     WatchEvent,
@@ -125,6 +126,32 @@ class AsyncClient:
     async def replay_run(self, run: str, *, request_id: str = "") -> RunView:
         """Make a run that does the same as another one has done; see `Client.replay_run`."""
         return await self._ask(calls.replay_run(run, request_id))
+
+    async def roll_back_run(
+        self,
+        run: str,
+        *,
+        step: int | None = None,
+        back_steps: int | None = None,
+        skip: int = 0,
+        rewarm_steps: int = 0,
+        scale: float | None = None,
+        reason: str = "",
+        request_id: str = "",
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> RollbackResult:
+        """Take a run back to a checkpoint; see `Client.roll_back_run`."""
+        fields = {
+            "step": step,
+            "back_steps": back_steps,
+            "skip": skip,
+            "rewarm_steps": rewarm_steps,
+            "scale": scale,
+            "reason": reason,
+            "dry_run": dry_run,
+        }
+        return await self._ask(calls.roll_back_run(run, request_id, fields), timeout)
 
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""

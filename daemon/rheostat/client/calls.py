@@ -21,6 +21,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    RollbackResult,
     RunView,
     Snapshot,
     StepRows,
@@ -204,6 +205,21 @@ def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[Run
         ),
         checkpoints_pb2.ForkRunResponse,
         lambda response: to_record(response.run, RunView),
+    )
+
+
+def roll_back_run(run: str, request_id: str, fields: dict[str, Any]) -> Call[RollbackResult]:
+    """Return the call that takes a run back to a checkpoint."""
+    return Call(
+        "/rheostat.v1.Checkpoints/RollbackRun",
+        filled(
+            checkpoints_pb2.RollbackRunRequest,
+            run=run,
+            request_id=request_id or str(uuid.uuid4()),
+            **fields,
+        ),
+        checkpoints_pb2.RollbackRunResponse,
+        lambda response: to_record(response, RollbackResult),
     )
 
 

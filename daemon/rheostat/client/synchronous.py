@@ -18,6 +18,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    RollbackResult,
     RunView,
     StepRows,
     WatchEvent,
@@ -151,6 +152,45 @@ class Client:
     def replay_run(self, run: str, *, request_id: str = "") -> RunView:
         """Make a run that does the same as another one has done, and queue it."""
         return self._ask(calls.replay_run(run, request_id))
+
+    def roll_back_run(
+        self,
+        run: str,
+        *,
+        step: int | None = None,
+        back_steps: int | None = None,
+        skip: int = 0,
+        rewarm_steps: int = 0,
+        scale: float | None = None,
+        reason: str = "",
+        request_id: str = "",
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> RollbackResult:
+        """Take a run back to one of its checkpoints at the next step, and let it go on from there.
+
+        Args:
+            run: its name.
+            step: to the newest good checkpoint of at most so many finished steps.
+            back_steps: to the newest that is at least so many steps old; with neither, the newest.
+            skip: batches to leave out from there on.
+            rewarm_steps: steps in which the LR rises from 0; 0 is not to.
+            scale: what to multiply the LR by from there on.
+            reason: kept in the history.
+            request_id: idempotency key; made up where it is empty.
+            dry_run: only say where it would go back to.
+            timeout: seconds to wait; None is the client's own.
+        """
+        fields = {
+            "step": step,
+            "back_steps": back_steps,
+            "skip": skip,
+            "rewarm_steps": rewarm_steps,
+            "scale": scale,
+            "reason": reason,
+            "dry_run": dry_run,
+        }
+        return self._ask(calls.roll_back_run(run, request_id, fields), timeout)
 
     def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""

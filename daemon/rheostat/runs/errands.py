@@ -10,11 +10,11 @@ from typing import Any
 import msgspec
 
 from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
-from rheostat.runs.messages import ChangeCommand, EvaluateCommand, SaveCommand
+from rheostat.runs.messages import ChangeCommand, EvaluateCommand, RollbackCommand, SaveCommand
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision
 
-Command = ChangeCommand | SaveCommand | EvaluateCommand
+Command = ChangeCommand | SaveCommand | RollbackCommand | EvaluateCommand
 
 
 class Errand:
@@ -32,6 +32,14 @@ class Errand:
     def change(self) -> Change | None:
         """The change that is asked for; None where it is something else."""
         return self.command.change if isinstance(self.command, ChangeCommand) else None
+
+    @property
+    def request_id(self) -> str:
+        """The key that its decision will have; empty where none is made of it."""
+        if isinstance(self.command, RollbackCommand):
+            return self.command.request_id
+        change = self.change
+        return "" if change is None or change.dry_run else change.request_id
 
 
 class Errands:
@@ -101,6 +109,11 @@ class Errands:
         """Return the errand of a number; None where it was answered or never asked."""
         return self._errands.get(number)
 
+    def find_request(self, request_id: str) -> Errand | None:
+        """Return the errand that will have a decision with this key, None where there is none."""
+        asked = (one for one in self._errands.values() if one.request_id == request_id)
+        return next(asked, None)
+
     def answer(self, number: int, result: object) -> Errand | None:
         """Give an errand's answer, or its error, to whoever waits for it."""
         errand = self._errands.pop(number, None)
@@ -114,10 +127,7 @@ class Errands:
     def note(self, decision: Decision) -> None:
         """Take a decision that has become durable: what it answers must not be asked again."""
         for errand in self._errands.values():
-            change = errand.change
-            if change is None or change.dry_run or not decision.request_id:
-                continue
-            if change.request_id == decision.request_id:
+            if decision.request_id and errand.request_id == decision.request_id:
                 errand.decision = decision
 
     def unanswered(self) -> list[Command]:

@@ -9,7 +9,7 @@ import msgspec
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
-from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints
+from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints, list_undone
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
@@ -19,6 +19,7 @@ from rheostat.runs.messages import (
     Evaluated,
     PauseCommand,
     ResumeCommand,
+    RollbackCommand,
     SaveCommand,
     StopCommand,
 )
@@ -28,11 +29,13 @@ from rheostat.runs.records import (
     Evaluation,
     Explanation,
     Phase,
+    RollbackResult,
     RunView,
     StepRows,
     WatchEvent,
 )
 from rheostat.runs.restarting import RestartPolicy, TrackRecord
+from rheostat.runs.returning import Rollbacks
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -77,6 +80,7 @@ class RunService:
         )
         self._reader = Reader(self._lifecycle, self._keeper)
         self._changes = Changes(self._reader, self._keeper)
+        self._rollbacks = Rollbacks(self._reader, self._keeper, supervisor)
         self._branches = Branches(self._reader, self._keeper, self._lifecycle, supervisor)
 
     async def start(self, *, continue_queue: bool = True) -> None:
@@ -292,13 +296,23 @@ class RunService:
         return saved
 
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
-        """Return the checkpoints of a run, oldest first.
+        """Return the checkpoints of a run, oldest first, and after them those that are undone.
 
         Raises:
             NotFound: if there is no such run.
         """
         await self.get_run(run)
-        return await asyncio.to_thread(list_checkpoints, self._supervisor.checkpoints_of(run))
+        folder = self._supervisor.checkpoints_of(run)
+        return [
+            *await asyncio.to_thread(list_checkpoints, folder),
+            *await asyncio.to_thread(list_undone, folder),
+        ]
+
+    async def roll_back_run(
+        self, run: str, command: RollbackCommand, *, dry_run: bool = False
+    ) -> RollbackResult:
+        """Take a run back to one of its checkpoints; see `Rollbacks.make`."""
+        return await self._rollbacks.make(run, command, dry_run=dry_run)
 
     async def fork_run(
         self, run: str, spec: str, *, principal: str, step: int | None = None, request_id: str = ""

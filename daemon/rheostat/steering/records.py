@@ -158,6 +158,8 @@ class RollbackEdit(msgspec.Struct, frozen=True, kw_only=True):
     """Number of finished steps of the checkpoint that it went back to."""
     to_revision: int
     """That of the checkpoint."""
+    steps: int
+    """Planned steps of the run, as they were there."""
     skip: int = 0
     """Batches left out from there on, >= 0."""
     policy: str = ""

@@ -114,6 +114,7 @@ class Returning:
             from_step=self._progress.step,
             to_step=state.step,
             to_revision=state.revision,
+            steps=steering_of(state).steps,
             skip=skip,
             policy=policy,
             state=kept,

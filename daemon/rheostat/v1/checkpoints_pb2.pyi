@@ -34,6 +34,7 @@ class Checkpoint(_message.Message):
     PINNED_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    UNDONE_BY_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the number of finished steps, and so the index of the next."""
     revision: _builtins.int
@@ -50,6 +51,8 @@ class Checkpoint(_message.Message):
     """bytes is the size of all its files."""
     path: _builtins.str
     """path is its folder on the daemon's machine."""
+    undone_by: _builtins.int
+    """undone_by is the revision of the rollback that has undone what it holds; absent where none has."""
     def __init__(
         self,
         *,
@@ -61,13 +64,19 @@ class Checkpoint(_message.Message):
         pinned: _builtins.bool = ...,
         bytes: _builtins.int = ...,
         path: _builtins.str = ...,
+        undone_by: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "bytes", b"bytes", "created_at", b"created_at", "path", b"path", "pinned", b"pinned", "reason", b"reason", "revision", b"revision", "step", b"step", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "bytes", b"bytes", "created_at", b"created_at", "path", b"path", "pinned", b"pinned", "reason", b"reason", "revision", b"revision", "step", b"step", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__undone_by: _TypeAlias = _typing.Literal["undone_by"]  # noqa: Y015
+    _WhichOneofArgType__undone_by: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by"]  # noqa: Y015
     _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
     _WhichOneofArgType__validation_loss: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone_by) -> _WhichOneofReturnType__undone_by | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_loss) -> _WhichOneofReturnType__validation_loss | None: ...
 
 Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
@@ -153,7 +162,7 @@ class ListCheckpointsResponse(_message.Message):
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:
-        """checkpoints are oldest first."""
+        """checkpoints are oldest first; those that are undone come last."""
 
     def __init__(
         self,
@@ -304,12 +313,10 @@ class RollbackRunResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    CHECKPOINT_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
     DECISION_FIELD_NUMBER: _builtins.int
-    @_builtins.property
-    def checkpoint(self) -> Global___Checkpoint:
-        """checkpoint is what the run has gone back to, or would."""
-
+    step: _builtins.int
+    """step is the number of finished steps of the checkpoint that the run has gone back to, or would."""
     @_builtins.property
     def decision(self) -> _types_pb2.Decision:
         """decision is the record of it; absent for a dry_run."""
@@ -317,12 +324,12 @@ class RollbackRunResponse(_message.Message):
     def __init__(
         self,
         *,
-        checkpoint: Global___Checkpoint | None = ...,
+        step: _builtins.int = ...,
         decision: _types_pb2.Decision | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "checkpoint", b"checkpoint", "decision", b"decision"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "decision", b"decision"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "checkpoint", b"checkpoint", "decision", b"decision"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "decision", b"decision", "step", b"step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__decision: _TypeAlias = _typing.Literal["decision"]  # noqa: Y015
     _WhichOneofArgType__decision: _TypeAlias = _typing.Literal["_decision", b"_decision"]  # noqa: Y015

@@ -424,6 +424,7 @@ class RollbackEdit(_message.Message):
     FROM_STEP_FIELD_NUMBER: _builtins.int
     TO_STEP_FIELD_NUMBER: _builtins.int
     TO_REVISION_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
     SKIP_FIELD_NUMBER: _builtins.int
     POLICY_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
@@ -433,6 +434,8 @@ class RollbackEdit(_message.Message):
     """to_step is the number of finished steps of the checkpoint that it went back to."""
     to_revision: _builtins.int
     """to_revision is that of the checkpoint."""
+    steps: _builtins.int
+    """steps is the number of planned steps, as it was there."""
     skip: _builtins.int
     """skip counts the batches left out from there on."""
     policy: _builtins.str
@@ -445,13 +448,14 @@ class RollbackEdit(_message.Message):
         from_step: _builtins.int = ...,
         to_step: _builtins.int = ...,
         to_revision: _builtins.int = ...,
+        steps: _builtins.int = ...,
         skip: _builtins.int = ...,
         policy: _builtins.str = ...,
         state: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_step", b"from_step", "policy", b"policy", "skip", b"skip", "state", b"state", "to_revision", b"to_revision", "to_step", b"to_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_step", b"from_step", "policy", b"policy", "skip", b"skip", "state", b"state", "steps", b"steps", "to_revision", b"to_revision", "to_step", b"to_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
