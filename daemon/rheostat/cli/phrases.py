@@ -22,6 +22,7 @@ from rheostat.steering.records import (
     Verb,
 )
 from rheostat.steering.rules import MaxDrift, MaxRatioPerStep, MaxRatioPerWindow
+from rheostat.steering.script import POLICY_PREFIX
 
 _SHOWN_GROUPS = 3
 _SHOWN_CHARACTERS = 60
@@ -116,7 +117,9 @@ def policy_states(policy: PolicyStatus) -> Iterator[str]:
 
 
 def who(decision: Decision) -> str:
-    """Return the person behind a decision, else its source."""
+    """Return the person behind a decision, or the policy of a rollback; else its source."""
+    if decision.rollback is not None and decision.rollback.policy:
+        return f"{POLICY_PREFIX}{decision.rollback.policy}"
     return decision.principal or decision.source
 
 
@@ -139,8 +142,6 @@ _BEFALLEN = {"bench": "is benched", "vanish": "has vanished", "relax": "relaxes 
 
 def _rollback(edit: RollbackEdit) -> str:
     words = f"rollback from step {edit.from_step} to {edit.to_step}"
-    if edit.policy:
-        words = f"{words} by {edit.policy}"
     return f"{words}, around {edit.skip} batches" if edit.skip else words
 
 

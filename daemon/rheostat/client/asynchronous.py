@@ -161,9 +161,9 @@ class AsyncClient:
         """Yield what happens to a run; see `Client.watch_run`."""
         return self._listen(calls.watch_run(run, after_revision))
 
-    def export_run(self, run: str) -> AsyncIterator[StepRows]:
+    def export_run(self, run: str, *, undone: int | None = None) -> AsyncIterator[StepRows]:
         """Yield a run's steps; see `Client.export_run`."""
-        return self._listen(calls.export_run(run))
+        return self._listen(calls.export_run(run, undone))
 
     async def change_learning_rate(
         self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None

@@ -260,11 +260,11 @@ def watch_run(run: str, after_revision: int | None) -> Call[WatchEvent]:
     return Call(_runs("WatchRun"), request, runs_pb2.WatchRunResponse, read)
 
 
-def export_run(run: str) -> Call[StepRows]:
-    """Return the streaming call that exports a run's steps."""
+def export_run(run: str, undone: int | None) -> Call[StepRows]:
+    """Return the streaming call that exports a run's steps, or those that a rollback has undone."""
     return Call(
         _runs("ExportRun"),
-        filled(runs_pb2.ExportRunRequest, run=run),
+        filled(runs_pb2.ExportRunRequest, run=run, undone=undone),
         runs_pb2.ExportRunResponse,
         lambda response: to_record(response.rows, StepRows),
     )

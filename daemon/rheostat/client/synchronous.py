@@ -200,9 +200,14 @@ class Client:
         """Yield what happens to a run until it ends; decisions after a revision, None from now."""
         return self._listen(calls.watch_run(run, after_revision))
 
-    def export_run(self, run: str) -> Iterator[StepRows]:
-        """Yield every finished step of a run, in order, in batches."""
-        return self._listen(calls.export_run(run))
+    def export_run(self, run: str, *, undone: int | None = None) -> Iterator[StepRows]:
+        """Yield every finished step of a run, in order, in batches.
+
+        Args:
+            run: its name.
+            undone: revision of a rollback, whose undone steps are yielded instead; None is none.
+        """
+        return self._listen(calls.export_run(run, undone))
 
     def change_learning_rate(
         self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None

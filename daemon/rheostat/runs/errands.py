@@ -12,7 +12,7 @@ import msgspec
 from rheostat.errors import FailedPrecondition, ResourceExhausted, RheostatError
 from rheostat.runs.messages import ChangeCommand, EvaluateCommand, RollbackCommand, SaveCommand
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
-from rheostat.steering.records import Change, Decision
+from rheostat.steering.records import Change, Decision, Verb
 
 Command = ChangeCommand | SaveCommand | RollbackCommand | EvaluateCommand
 
@@ -108,6 +108,12 @@ class Errands:
     def find(self, number: int) -> Errand | None:
         """Return the errand of a number; None where it was answered or never asked."""
         return self._errands.get(number)
+
+    def attaching(self) -> set[str]:
+        """Return the names of the policies whose attaching is on its way."""
+        changes = (errand.change for errand in self._errands.values())
+        edits = (one.policy for one in changes if one is not None and one.verb == Verb.ATTACH)
+        return {edit.policy for edit in edits if edit is not None}
 
     def find_request(self, request_id: str) -> Errand | None:
         """Return the errand that will have a decision with this key, None where there is none."""

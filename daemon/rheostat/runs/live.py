@@ -85,6 +85,7 @@ class LiveRun:
         self._send: Callable[[Message], None] | None = None
         self._outbox: list[Message] = []
         self._has_told_state = False
+        self._has_turned = False
         self._phase_waiters: list[tuple[frozenset[Phase], Future[RunView]]] = []
 
     @property
@@ -127,6 +128,12 @@ class LiveRun:
             connected = {policy.name for policy in snapshot.policies if policy.connected}
             for name in sorted(connected - set(self.sessions)):
                 self.tell(PolicyVanished(policy=name))
+        if self._has_turned:
+            self._has_turned = False
+            # What was attached since the checkpoint is so no more.
+            known = {policy.name for policy in snapshot.policies} | self.errands.attaching()
+            for name in set(self.sessions) - known:
+                self.hang_up(name)
         self.update(snapshot=snapshot)
 
     def begin(self, first_step: int) -> None:
@@ -249,6 +256,7 @@ class LiveRun:
         # Progress is now to get beyond it; and what is attached, the next snapshot tells.
         self.record = TrackRecord(reached=min(self.record.reached, step))
         self._has_told_state = False
+        self._has_turned = True
 
     def hang_up(self, policy: str) -> None:
         """End the session of a remote policy, if there is one."""

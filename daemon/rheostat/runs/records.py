@@ -212,7 +212,7 @@ class RollbackResult(msgspec.Struct, frozen=True, kw_only=True):
 
     step: int
     """Number of finished steps of the checkpoint that the run has gone back to, or would."""
-    decision: Decision | None
+    decision: Decision | None = None
     """The record of it; None for a dry run."""
 
 

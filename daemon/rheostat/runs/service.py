@@ -270,9 +270,9 @@ class RunService:
         """Tell what happens to a run; see `Reader.watch`."""
         return self._reader.watch(run, after_revision=after_revision)
 
-    def export_run(self, run: str) -> AsyncIterator[StepRows]:
-        """Return every finished step of a run, in order, in batches."""
-        return self._reader.export(run)
+    def export_run(self, run: str, *, undone: int | None = None) -> AsyncIterator[StepRows]:
+        """Return every finished step of a run, in order, in batches; see `Reader.export`."""
+        return self._reader.export(run, undone)
 
     # --- checkpoints ---------------------------------------------------------------------------
 

@@ -64,12 +64,9 @@ class Outstanding:
         while self._decisions and self._decisions[0].revision <= revision:
             self._decisions.popleft()
         # An offence is told, and written down, before the step that it was meant for.
-        self._offences = [
-            (since, one)
-            for since, one in self._offences
-            if (since, one.step + 1) >= (era, next_row)
-        ]
-        while self._rows and (self._rows[0][0], _end(self._rows[0][1])) <= (era, next_row):
+        durable = (era, next_row)
+        self._offences = [one for one in self._offences if (one[0], one[1].step + 1) >= durable]
+        while self._rows and (self._rows[0][0], _end(self._rows[0][1])) <= durable:
             self._row_bytes -= _size(self._rows.popleft()[1])
 
     def answer_to(self, request_id: str) -> Decision | None:
