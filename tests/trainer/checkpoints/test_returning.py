@@ -309,3 +309,13 @@ def test_where_there_is_no_checkpoint_a_spike_still_cuts_the_lr(a_run: Any, save
 
     assert [one.rollback for one in daemon.decisions if one.value == 0.5] == [None]
     assert daemon.loop.parts.steering.roster.statuses()[0].failure.startswith("there is no good")
+
+
+def test_a_spec_that_takes_no_checkpoints_to_go_back_to_is_warned_of(
+    a_run: Any, saves: Any
+) -> None:
+    [warning] = a_run(**spiky(1.0)).begin().loop.parts.warnings
+    spec = spiky(1.0) | {"checkpoint": {"every": 5}}
+
+    assert "policy loss_spike goes back to checkpoints and none are taken" in warning
+    assert a_run(**spec).begin().loop.parts.warnings == ()
