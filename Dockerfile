@@ -22,36 +22,34 @@ RUN apt-get update \
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_NO_COMPILE=1
 WORKDIR /build
 
-# A stage of its own, so that what does not change a dependency does not install them again.
-FROM builder AS requirements
-COPY pyproject.toml ./
-RUN python3 -c 'import tomllib; \
-    project = tomllib.load(open("pyproject.toml", "rb"))["project"]; \
-    kubernetes = project["optional-dependencies"]["kubernetes"]; \
-    print(*project["dependencies"], *kubernetes, sep="\n")' > requirements.txt
-
 FROM builder AS dependencies
 # cuda: torch as PyPI has it. cpu: torch without CUDA. none: no torch; it is mounted at /opt/torch.
 ARG VARIANT=cuda
 # Where torch comes from if not from PyPI: another CUDA version, or a mirror. Beside PyPI is enough, since
 # a version with a variant in it, 2.14.1+cpu, is newer to pip than the 2.14.1 of PyPI.
 ARG TORCH_INDEX=
-COPY --from=requirements /build/requirements.txt ./
 COPY constraints.txt ./
-# The packages that are large and change seldom move to a layer of their own. The byte code does not
+COPY locks ./locks
+# Every file that is installed has a hash in locks/, but torch where it comes from another index. The packages that are large and change seldom move to a layer of their own. The byte code does not
 # look at the sources' times, so that equal packages are equal files.
 RUN --mount=type=cache,target=/root/.cache/pip \
     --mount=type=secret,id=pip,target=/etc/pip.conf \
     case "${VARIANT}" in \
         cuda) index="${TORCH_INDEX}" ;; \
         cpu) index="${TORCH_INDEX:-https://download.pytorch.org/whl/cpu}" ;; \
-        none) index="" && sed --in-place '/^torch/d' requirements.txt ;; \
+        none) index="" ;; \
         *) echo "VARIANT=${VARIANT}: expected cuda, cpu or none" >&2 && exit 2 ;; \
     esac \
     && python3 -m venv --without-pip /opt/venv \
-    && pip --python /opt/venv/bin/python3 install --only-binary :all: \
-        --constraint constraints.txt --requirement requirements.txt \
-        ${index:+--extra-index-url "${index}"} \
+    && pip --python /opt/venv/bin/python3 install --only-binary :all: --require-hashes \
+        --requirement locks/base.txt \
+    && if [ -n "${index}" ]; then \
+        pip --python /opt/venv/bin/python3 install --only-binary :all: \
+            --constraint constraints.txt --extra-index-url "${index}" torch torchvision; \
+    elif [ "${VARIANT}" != none ]; then \
+        pip --python /opt/venv/bin/python3 install --only-binary :all: --require-hashes \
+            --requirement locks/torch.txt; \
+    fi \
     && site_packages="$(echo /opt/venv/lib/python3.*/site-packages)" \
     && mkdir /opt/torch \
     && find "${site_packages}" -maxdepth 1 \
@@ -59,6 +57,17 @@ RUN --mount=type=cache,target=/root/.cache/pip \
         -exec mv --target-directory /opt/torch {} + \
     && printf '%s\n' /opt/torch /opt/rheostat > "${site_packages}/layers.pth" \
     && python3 -m compileall -q -j 0 --invalidation-mode unchecked-hash /opt/venv /opt/torch
+
+# What is in the image, for those who look for known holes: read from what is installed.
+FROM dependencies AS sbom
+COPY pyproject.toml ./
+RUN --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=secret,id=pip,target=/etc/pip.conf \
+    python3 -m venv --without-pip /opt/sbom \
+    && pip --python /opt/sbom/bin/python3 install --only-binary :all: --require-hashes \
+        --requirement locks/sbom.txt \
+    && /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml \
+        --output-reproducible --output-file sbom.cdx.json /opt/venv/bin/python3
 
 FROM dependencies AS rheostat
 COPY pyproject.toml README.md LICENSE ./
@@ -78,6 +87,7 @@ RUN find / -xdev -type f -perm /6000 -exec chmod a-s {} + \
     && install --directory /data
 COPY --from=dependencies /opt/torch /opt/torch
 COPY --from=dependencies /opt/venv /opt/venv
+COPY --from=sbom /build/sbom.cdx.json /usr/share/rheostat/sbom.cdx.json
 COPY --from=rheostat /opt/rheostat /opt/rheostat
 
 # Of the file system only /tmp and the state need to be writable; caches go under HOME. The health port
@@ -88,6 +98,7 @@ ENV PATH=/opt/rheostat/bin:/opt/venv/bin:${PATH} \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     RHEOSTAT_STATE_DIR=/var/lib/rheostat \
     RHEOSTAT_LOG_FORMAT=json \
+    RHEOSTAT_DATA_ROOT=/data \
     RHEOSTAT_HEALTH_ADDRESS=127.0.0.1:9465
 VOLUME ["/var/lib/rheostat"]
 EXPOSE 50051 9464 9465

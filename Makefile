@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate rollback-picture bench parts image test-image test-chart test-observability test-cluster test-played clean
+.PHONY: help run test check format generate rollback-picture bench parts image test-image test-chart test-observability test-cluster test-played test-fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -23,7 +23,7 @@ run: $(SETUP) ## Train on the embedded digits, with live progress
 
 test: $(DEV) ## Run all tests
 	$(BIN)/python -m pytest --ignore tests/image --ignore tests/chart --ignore tests/observability \
-		--ignore tests/cluster --ignore tests/played
+		--ignore tests/cluster --ignore tests/played --ignore tests/end_to_end/test_hostile_clients.py
 	@echo
 	@echo "Next: make check, or make run"
 
@@ -32,12 +32,14 @@ check: $(DEV) ## Lint, types, import contracts, generated code
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/codespell --ignore-words-list nam,plateu,polcy README.md CHANGELOG.md docs daemon policies proto examples tests benchmarks
+	$(BIN)/codespell --ignore-words-list nam,plateu,polcy README.md CHANGELOG.md SECURITY.md docs daemon policies proto examples tests benchmarks fuzzing/*.py
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python tools/generate.py --check
 	$(BIN)/python tools/draw_schedules.py --check
 	$(BIN)/python tools/generate_crd.py --check
 	$(BIN)/python tools/chart_readme.py --check
 	$(BIN)/python tools/dashboards.py --check
+	$(BIN)/python tools/lock.py --check
+	tools/audit.sh $(BIN)
 
 format: $(DEV) ## Format the code
 	$(BIN)/ruff check --fix .
@@ -57,6 +59,7 @@ bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.lr_latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.steering
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.hostile
 
 parts: ## Install the real parts that some tests want (Debian, root): Prometheus, Fashion-MNIST, Node
 	apt-get update -qq
@@ -79,6 +82,20 @@ test-chart: $(CHART) ## Lint, render and check the Helm chart, with Helm 3 and 4
 test-cluster: $(DEV) ## Train on a real Kubernetes API server, and install the chart there (Debian, root)
 	tools/parts/kube_apiserver.sh > /dev/null || true
 	$(BIN)/python -m pytest tests/cluster --timeout 300
+
+FUZZ_REQUESTS ?= 2000
+FUZZ_SPECS ?= 200
+FUZZ_SECONDS ?= 15
+
+test-fuzz: $(DEV) ## Send nonsense to everything that reads (FUZZ_REQUESTS, FUZZ_SPECS, FUZZ_SECONDS)
+	$(BIN)/python -m pytest tests/end_to_end/test_hostile_clients.py --timeout 300
+	$(BIN)/python -m fuzzing.requests --requests $(FUZZ_REQUESTS) --specs $(FUZZ_SPECS)
+	@$(PIP) install --constraint constraints.txt --requirement fuzzing/requirements.txt 2> /dev/null \
+		|| echo "SKIPPED the fuzzing by coverage: atheris cannot be had here."
+	@if $(BIN)/python -c "import atheris" 2> /dev/null; then for target in spec frames rules; do \
+		mkdir -p build/fuzz-$$target && $(BIN)/python -m fuzzing.guided $$target \
+			-max_total_time=$(FUZZ_SECONDS) -artifact_prefix=build/fuzz-found- \
+			build/fuzz-$$target fuzzing/inputs/$$target || exit 1; done; fi
 
 test-played: $(DEV) ## Play what the chart puts on an API server, and steer it (Debian, root)
 	tools/parts/kube_apiserver.sh > /dev/null || true

@@ -9,6 +9,7 @@ milliseconds are the client's: from its send to its answer, with the disk's sync
 """
 
 import argparse
+import json
 import random
 import subprocess
 import sys
@@ -41,8 +42,8 @@ evaluate: {every: 100000000}
 
 
 @contextmanager
-def serving() -> Iterator[str]:
-    """Yield the address of a real `rheostat serve` on free ports."""
+def serving() -> Iterator[tuple[str, str]]:
+    """Yield the address of a real `rheostat serve` on free ports, and that of its metrics."""
     with tempfile.TemporaryDirectory() as folder:
         free = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
         command = [sys.executable, "-m", "rheostat", "serve", "--state-dir", folder, *free]
@@ -54,7 +55,8 @@ def serving() -> Iterator[str]:
                 if process.poll() is not None:
                     raise SystemExit(log.read_text())
                 time.sleep(0.05)
-            yield address
+            endpoints = json.loads((Path(folder) / "daemon.json").read_text())
+            yield address, endpoints["metrics_address"]
         finally:
             process.terminate()
             process.wait()
@@ -63,7 +65,7 @@ def serving() -> Iterator[str]:
 def measure(changes: int) -> dict[str, Any]:
     draw = random.Random(0)
     asked: list[tuple[float, float, Decision]] = []  # sent, answered, decided
-    with serving() as address, Client(address) as client:
+    with serving() as (address, _), Client(address) as client:
         run = client.create_run(SPEC).name
         while (view := client.get_run(run)).snapshot is None or view.snapshot.step < 200:
             if view.phase is Phase.FAILED:

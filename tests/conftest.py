@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from types import SimpleNamespace
 
+import msgspec
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -23,6 +24,7 @@ from rheostat.runs.records import (
     Evaluation,
     Explanation,
     GroupDescription,
+    HeldChange,
     Phase,
     RunView,
     Snapshot,
@@ -56,6 +58,11 @@ VIEW = RunView(
     revision=1,
     principal="alice",
     created_at=1_700_000_000.25,
+)
+
+
+HELD = HeldChange(
+    request_id="r-1", verb="scale", value=0.5, principal="alice", ratio=2.0, expires_at=1.7e9
 )
 
 
@@ -136,9 +143,15 @@ class FakeRunService:
         if run != "digits":
             raise NotFound(f"no run is named {run!r}")
 
-    async def create_run(self, spec, *, principal, request_id="", priority=0):
+    async def create_run(
+        self, spec, *, principal, request_id="", priority=0, permit=None, is_trusted=False
+    ):
+        if permit is not None:
+            await permit("digits")
         asked = {"spec": spec, "principal": principal, "request_id": request_id}
-        self._hear("create_run", **asked, **({"priority": priority} if priority else {}))
+        asked |= {"priority": priority} if priority else {}
+        asked |= {"is_trusted": True} if is_trusted else {}
+        self._hear("create_run", **asked)
         return VIEW
 
     async def get_run(self, run):
@@ -167,6 +180,15 @@ class FakeRunService:
     async def evaluate_run(self, run, *, principal):
         self._hear("evaluate_run", run, principal=principal)
         return EVALUATION
+
+    async def replay_run(self, run, *, principal, request_id=""):
+        self._hear("replay_run", run, principal=principal, request_id=request_id)
+        return VIEW
+
+    async def fork_run(self, run, spec, *, principal, step=None, request_id="", permit=None):
+        await permit("forked")
+        self._hear("fork_run", run, spec=spec, principal=principal, step=step)
+        return VIEW
 
     async def save_checkpoint(self, run, *, principal, pin=False):
         self._hear("save_checkpoint", run, principal=principal, pin=pin)
@@ -207,6 +229,15 @@ class FakeRunService:
             raise
         return ChangeResult(decision=decision(1), request_id=change.request_id)
 
+    async def list_held_changes(self, run):
+        self._hear("list_held_changes", run)
+        return [HELD]
+
+    async def approve_change(self, run, request_id, *, principal):
+        self._hear("approve_change", run, request_id=request_id, principal=principal)
+        approved = msgspec.structs.replace(decision(1), approved_by=principal)
+        return ChangeResult(decision=approved, request_id=request_id)
+
     async def explain(self, run, step=None):
         self._hear("explain", run)
         return Explanation(run=run, step=60, revision=1, groups=(STATE,), decisions=(decision(1),))
@@ -232,6 +263,12 @@ async def address(service):
 
 
 @pytest.fixture
+def view_named():
+    """Make the view of a run of some name."""
+    return lambda name: msgspec.structs.replace(VIEW, name=name)
+
+
+@pytest.fixture
 def record_of():
     """Make the decision record of a revision."""
     return record
@@ -251,8 +288,11 @@ class Authority:
         self.file = folder / f"{name}.pem"
         self.file.write_bytes(certificate)
 
-    def issue(self, name, *names, common_name=None, into=None):
-        """Write a certificate and its key to files of that name, over those there are."""
+    def issue(self, name, *names, common_name=None, into=None, valid=(-1, 1)):
+        """Write a certificate and its key to files of that name, over those there are.
+
+        It is valid from so many hours after now to so many.
+        """
         key = ec.generate_private_key(ec.SECP256R1())
         text = name if common_name is None else common_name
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)] if text else [])
@@ -260,7 +300,7 @@ class Authority:
         folder = into or self.folder
         folder.mkdir(exist_ok=True)
         files = SimpleNamespace(cert=folder / f"{name}.crt", key=folder / f"{name}.key")
-        files.cert.write_bytes(self._sign(subject, key, *extensions))
+        files.cert.write_bytes(self._sign(subject, key, *extensions, valid=valid))
         files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
         return files
 
@@ -268,16 +308,17 @@ class Authority:
         """Write the certificate of a server on this machine."""
         return self.issue(name, *LOCAL)
 
-    def _sign(self, subject, key, *extensions):
+    def _sign(self, subject, key, *extensions, valid=(-1, 1)):
         now = datetime.now(UTC)
+        begin, end = (now + timedelta(hours=hours) for hours in valid)
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(self.name)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(hours=1))
+            .not_valid_before(begin)
+            .not_valid_after(end)
         )
         for extension in extensions:
             builder = builder.add_extension(extension, critical=False)

@@ -1,6 +1,7 @@
 """The composition root: one daemon put together from its rooms, from start to drain."""
 
 import asyncio
+import resource
 import signal
 import socket
 import time
@@ -12,13 +13,16 @@ import structlog
 
 from rheostat.api.server import ApiServer
 from rheostat.cluster.controller import Controller
+from rheostat.cluster.reviewing import Reviews
 from rheostat.door.authenticating import ClaimedName, Door, VerifiedCertificate
-from rheostat.door.identity import Authenticator
+from rheostat.door.binding import RolesFile
+from rheostat.door.identity import Authenticator, Authorizer
 from rheostat.door.tls import PresentContext
 from rheostat.door.tokens import TokenFile
 from rheostat.locating import Endpoints, exclusive, publish
 from rheostat.logs import configure_logs
 from rheostat.provisioning import create_runs
+from rheostat.runs.approving import Rule, Terms
 from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.service import RunService
 from rheostat.runs.store import Store
@@ -41,6 +45,7 @@ def serve(settings: Settings) -> None:
             would leave it open to strangers.
     """
     configure_logs(settings.log_format, settings.log_level)
+    _allow_connections()
     asyncio.run(_serve(settings))
 
 
@@ -53,26 +58,37 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
     """
     settings.check()
     state_dir = settings.state_dir
-    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     certificates = settings.tls.watched() if settings.tls is not None else None
-    door = _door(settings)
     with exclusive(state_dir):
+        roles = RolesFile(settings.roles) if settings.roles is not None else None
         service = RunService(
             Store(state_dir / "rheostat.db"),
             Supervisor(state_dir),
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
+            admission=settings.admission,
+            approvals=_approvals(roles) if roles is not None else None,
             restarts=RestartPolicy(max_restarts=settings.max_restarts),
             patience=settings.trainer_patience,
         )
         controller = await _controller(service, settings)
+        reviews = await _reviews(settings)
+        door = _door(settings, roles, reviews)
         is_ready = False
-        api = ApiServer(service, address=settings.address, door=door, certificates=certificates)
+        api = ApiServer(
+            service,
+            address=settings.address,
+            door=door,
+            limits=settings.limits,
+            reflects=settings.reflection or not settings.asks,
+            certificates=certificates,
+        )
         telemetry = TelemetryServer(
             service,
             address=settings.metrics_address,
             is_ready=lambda: is_ready,
             version=version("rheostat"),
+            is_insecure=bool(settings.exposed),
             door=door,
             tls=PresentContext(certificates) if certificates is not None else None,
         )
@@ -97,6 +113,8 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
                     await controller.stop()
                 await api.stop(_STOP_SECONDS)
                 await telemetry.stop()
+                if reviews is not None:
+                    await reviews.close()
 
 
 async def _serve(settings: Settings) -> None:
@@ -119,6 +137,12 @@ async def _serve(settings: Settings) -> None:
     log.info("daemon.stopped")
 
 
+def _allow_connections() -> None:
+    """Allow as many open files as this process may: the usual 1024 are a thousand idle callers."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
 async def _controller(service: RunService, settings: Settings) -> Controller | None:
     """Return the daemon's hand in a Kubernetes cluster, where the settings want one."""
     if not settings.kubernetes:
@@ -127,14 +151,40 @@ async def _controller(service: RunService, settings: Settings) -> Controller | N
     return await Controller.connect(service, namespace=settings.kube_namespace, daemon=name)
 
 
-def _door(settings: Settings) -> Door:
+def _approvals(roles: RolesFile) -> Rule:
+    """Return which runs take a second principal, as the file of the moment says."""
+
+    def terms_of(run: str) -> Terms | None:
+        found = roles.approval_of(run)
+        if found is None:
+            return None
+        return Terms(ratio=found.ratio, expires_seconds=found.expires_seconds)
+
+    return terms_of
+
+
+async def _reviews(settings: Settings) -> Reviews | None:
+    """Return who asks Kubernetes about callers, where the settings want that."""
+    if not settings.kube_auth:
+        return None
+    return await Reviews.connect(namespace=settings.kube_namespace, audience=settings.kube_audience)
+
+
+def _door(settings: Settings, roles: RolesFile | None, reviews: Reviews | None) -> Door:
     """Return who is asked about callers: where nobody proves anything, callers name themselves."""
     authenticators: list[Authenticator] = []
     if settings.tokens is not None:
         authenticators.append(TokenFile(settings.tokens))
+    if reviews is not None:
+        authenticators.append(reviews)
     if settings.tls_client_ca is not None:
         authenticators.append(VerifiedCertificate())
-    return Door(authenticators or [ClaimedName()])
+    authorizers: list[Authorizer] = []
+    if roles is not None:
+        authorizers.append(roles)
+    if reviews is not None:
+        authorizers.append(reviews)
+    return Door(authenticators or [ClaimedName()], authorizers)
 
 
 @asynccontextmanager

@@ -74,6 +74,8 @@ async def _embedded_daemon(state_dir: Path) -> AsyncIterator[Endpoints]:
             state_dir=state_dir,
             address=_free_or_any(usual.address),
             metrics_address=_free_or_any(usual.metrics_address),
+            # Whoever runs the command could as well run the code that a spec names.
+            trusts_specs=True,
             # It ends with the command, and would take a run that it has begun with it.
             continue_queue=False,
             # Nobody has asked for a service: if the command is killed, its trainer must not go on

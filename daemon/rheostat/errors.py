@@ -9,6 +9,7 @@
     ├── ResourceExhausted     a limit is reached: the queue, the pending changes
     ├── DeadlineExceeded      accepted, but not applied in the time the caller gave
     ├── Unauthenticated       nobody whom the daemon knows is asking
+    ├── PermissionDenied      somebody is asking who may not do this
     ├── Unreachable           no daemon answers at the address
     └── StorageFailed         the daemon's state file cannot be opened, read or written
         └── BrokenChain       a run's decisions were altered, or do not follow each other
@@ -68,6 +69,11 @@ class RevisionConflict(RheostatError):
 class ResourceExhausted(RheostatError):
     """A limit is reached; the same request may pass later."""
 
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+        """Seconds after which to ask again; None where nobody can tell."""
+
 
 class DeadlineExceeded(RheostatError):
     """The request was accepted and still waits to be applied."""
@@ -75,6 +81,10 @@ class DeadlineExceeded(RheostatError):
 
 class Unauthenticated(RheostatError):
     """The caller has not proven who it is; why is for the daemon's log."""
+
+
+class PermissionDenied(RheostatError):
+    """The caller is known, and lacks the role that this takes."""
 
 
 class Unreachable(RheostatError):

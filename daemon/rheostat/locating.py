@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
-from rheostat.errors import FailedPrecondition
+from rheostat.errors import FailedPrecondition, StorageFailed
 
 _LOCK_FILE = "daemon.lock"
 _ENDPOINTS_FILE = "daemon.json"
@@ -46,9 +45,17 @@ def exclusive(state_dir: Path) -> Iterator[None]:
 
     Raises:
         FailedPrecondition: if another daemon lives there.
+        StorageFailed: if nothing can be written there.
     """
-    lock: IO[str]
-    with (state_dir / _LOCK_FILE).open("a+") as lock:
+    try:
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = (state_dir / _LOCK_FILE).open("a+")
+    except OSError as error:
+        raise StorageFailed(
+            f"cannot write to the state directory {state_dir}: {error.strerror}; make it writable, "
+            "or name another with --state-dir"
+        ) from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from rheostat.runs.live import LiveRun
-from rheostat.runs.messages import PolicyAnswer
+from rheostat.runs.messages import Hello, PolicyAnswer
 from rheostat.runs.records import Phase
 from rheostat.runs.sessions import PolicySession
 from rheostat.steering.records import Change, PolicyEdit, RemoteTerms, Verb
@@ -60,7 +60,7 @@ async def run(service):
     view = msgspec.structs.replace(view, spec='{"train": {"seed": 7}}')
     run = LiveRun(view)
     run.heard, run.asked, run.gone = [], [], asyncio.Event()
-    run.connect(run.heard.append)
+    run.connect(run.heard.append, Hello(run="digits", token="", pid=1))
 
     @asynccontextmanager
     async def connect_policy(name, change):

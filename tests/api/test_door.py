@@ -14,6 +14,8 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 from rheostat.api.server import SERVICES, ApiServer
 from rheostat.client import AsyncClient, Credentials
 from rheostat.door.authenticating import Door, VerifiedCertificate
+from rheostat.door.binding import RolesFile
+from rheostat.door.roles import Role
 from rheostat.door.tls import TlsFiles
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.errors import Unauthenticated, Unreachable
@@ -48,7 +50,7 @@ class Tokens:
         self.keep()
 
     def keep(self, *names):
-        self.made |= {name: new_token(name) for name in names if name not in self.made}
+        self.made |= {name: new_token(name, Role.ADMIN) for name in names if name not in self.made}
         self.file.write_text("".join(f"{self.made[name].line}\n" for name in names))
 
     def door(self):
@@ -63,7 +65,10 @@ def mutual(ours):
     """What a control plane needs that demands client certificates."""
     server = ours.issue_server()
     files = TlsFiles(cert=server.cert, key=server.key, client_ca=ours.file)
-    return {"door": Door([VerifiedCertificate()]), "certificates": files.watched()}
+    roles = ours.folder / "roles.yaml"
+    roles.write_text("bindings: [{role: admin, principals: ['*']}]")
+    door = Door([VerifiedCertificate()], [RolesFile(roles)])
+    return {"door": door, "certificates": files.watched()}
 
 
 def holding(files, ca):

@@ -136,6 +136,14 @@ MISTAKES = [
         {"args.step_size": "0.5: ", "args.gama": "did you mean gamma?"},
     ),
     (pb.SwapScheduleRequest(schedule="StepLR", args="{"), {"args": "{: a JSON object: "}),
+    (
+        pb.SwapScheduleRequest(schedule="StepLR", args="[" * 50_000),
+        {"args": "a JSON object that is nested less deep"},
+    ),
+    (
+        pb.SwapScheduleRequest(schedule="StepLR", args='{"step_size": NaN, "x": "\\ud800"}'),
+        {"args.step_size": "NaN: a finite number", "args.x": "without broken characters"},
+    ),
     (pb.SwapScheduleRequest(schedule="StepLR", args="[]"), {"args": "[]: a JSON object"}),
     (
         pb.SwapScheduleRequest(schedule="StepLR", args=" " * 200_000),

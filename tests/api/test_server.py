@@ -9,7 +9,8 @@ from grpc_reflection.v1alpha.reflection_pb2_grpc import ServerReflectionStub
 
 from rheostat.api.learning_rates import LearningRatesApi
 from rheostat.api.runs import RunsApi
-from rheostat.api.server import MAX_MESSAGE_BYTES, ApiServer
+from rheostat.api.server import ApiServer
+from rheostat.door.limits import Limits
 from rheostat.errors import FailedPrecondition
 from rheostat.v1 import learning_rates_pb2, runs_pb2
 from rheostat.v1.learning_rates_pb2_grpc import LearningRatesStub
@@ -72,13 +73,14 @@ async def test_reflection_lists_the_services_and_their_files(channel):
         "grpc.reflection.v1alpha.ServerReflection",
         "rheostat.v1.LearningRates",
         "rheostat.v1.Policies",
+        "rheostat.v1.Checkpoints",
         "rheostat.v1.Runs",
     }
     assert files.file_descriptor_response.file_descriptor_proto
 
 
 async def test_a_spec_longer_than_a_message_may_be_is_refused(runs, refusal):
-    spec = "x" * MAX_MESSAGE_BYTES
+    spec = "x" * Limits().message_bytes
 
     refused = await refusal(runs.CreateRun(runs_pb2.CreateRunRequest(spec=spec)))
 

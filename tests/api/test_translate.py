@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rheostat.api.changes import change_of, request_of
 from rheostat.api.translate import to_message, to_observation, to_record
 from rheostat.errors import InvalidRequest
-from rheostat.runs.records import Explanation, RunView, Snapshot, StepRows
+from rheostat.runs.records import Explanation, HeldChange, RunView, Snapshot, StepRows
 from rheostat.steering.records import (
     POLICY_VERBS,
     SCHEDULE_VERBS,
@@ -33,6 +33,7 @@ PAIRS = [
     (DecisionRecord, types_pb2.DecisionRecord),
     (Explanation, learning_rates_pb2.ExplainLearningRatesResponse),
     (PolicyStatus, types_pb2.PolicyStatus),
+    (HeldChange, learning_rates_pb2.HeldChange),
 ]
 
 INTEGERS = st.integers(min_value=-(2**63), max_value=2**63 - 1)
@@ -116,7 +117,7 @@ def test_a_change_and_its_request_have_the_same_fields():
     assert set(request.fields_by_name) - verbs - {"run", "wait"} == (
         set(Change.__struct_fields__)
         - spread_over_the_verbs
-        - {"principal", "requested_at", "edit", "policy"}
+        - {"principal", "approved_by", "requested_at", "edit", "policy"}
     )
 
 
@@ -137,7 +138,7 @@ def changes():
         Verb.RELEASE: {"value": st.none(), "steps": st.none()},
     }
     scaled = {"steps": st.none()}
-    fields["principal"] = st.just("")  # the daemon fills these two in
+    fields["principal"] = fields["approved_by"] = st.just("")  # the daemon fills these in
     fields["requested_at"] = st.just(0.0)
     fields |= {"edit": st.none(), "policy": st.none()}
     return st.sampled_from(LR_VERBS).flatmap(
@@ -156,10 +157,11 @@ def test_a_change_survives_the_wire_with_every_bit(change, wait):
     assert (request.run, request.wait) == ("digits", wait)
 
 
-def test_who_asks_is_not_part_of_a_request():
-    change = Change(verb=Verb.RELEASE, principal="mallory")
+def test_who_asks_and_who_approves_is_not_part_of_a_request():
+    change = Change(verb=Verb.RELEASE, principal="mallory", approved_by="trudy")
+    heard = change_of(request_of("digits", change, True))
 
-    assert change_of(request_of("digits", change, True)).principal == ""
+    assert (heard.principal, heard.approved_by) == ("", "")
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,8 @@ def violations(**fields):
         {},
         {"address": "unix:/run/rheostat.sock", "metrics_address": "[::1]:0"},
         {**OPEN, **PAIR, "tokens": Path("tokens")},
-        {**OPEN, **PAIR, "tls_client_ca": Path("ca.pem")},
+        {**OPEN, **PAIR, "tls_client_ca": Path("ca.pem"), "roles": Path("roles.yaml")},
+        {**OPEN, **PAIR, "tls_client_ca": Path("ca.pem"), "tokens": Path("tokens")},
         {**OPEN, "insecure": True},
         {"health_address": "0.0.0.0:9465"},
         {"tokens": Path("tokens")},
@@ -61,3 +62,16 @@ def test_all_mistakes_are_told_at_once():
 )
 def test_half_of_a_certificate_is_refused(given, field):
     assert set(violations(**given)) == {field}
+
+
+def test_certificates_carry_no_role_so_somebody_else_must_give_them_one():
+    assert set(violations(**PAIR, tls_client_ca=Path("ca.pem"))) == {"roles"}
+
+
+def test_roles_mean_nothing_where_anybody_may_claim_any_name():
+    [(field, violation)] = violations(roles=Path("roles.yaml")).items()
+
+    assert (field, "--tokens, --tls-client-ca or --kube-auth" in violation.expected) == (
+        "roles",
+        True,
+    )

@@ -2,6 +2,8 @@
 
 import pytest
 
+from rheostat.door.binding import read_roles
+
 TRAINING_RUNS = {"trainingRuns": {"enabled": True}}
 OPEN = {"exposed": True, "insecure": True}
 
@@ -174,3 +176,39 @@ def test_a_service_may_be_reached_from_outside(render, kind):
     assert found["ports"] == [
         {"name": "grpc", "port": 443, "targetPort": "grpc", "protocol": "TCP", "nodePort": 30051}
     ]
+
+
+KUBE_AUTH = {
+    "exposed": True,
+    "tls": {"existingSecret": "c"},
+    "auth": {"kubernetes": {"enabled": True}},
+}
+
+
+def test_asking_kubernetes_about_callers_takes_the_right_to_ask_and_no_other(render):
+    binding = render.one("ClusterRoleBinding", KUBE_AUTH)
+    pod = render.pod(KUBE_AUTH)
+
+    assert binding["metadata"]["name"] == "ml-demo-rheostat"
+    assert binding["roleRef"]["name"] == "system:auth-delegator"
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": pod["serviceAccountName"], "namespace": "ml"}
+    ]
+    assert pod["automountServiceAccountToken"]
+    assert "ClusterRoleBinding" not in kinds(render())
+    assert "Role" not in kinds(render(KUBE_AUTH))
+
+
+def test_roles_reach_the_daemon_as_they_are_written(render, tmp_path):
+    bindings = [{"role": "operator", "principals": ["ada", "spiffe://x/*"], "runs": ["team-*"]}]
+    values = {"auth": {"tokens": {"existingSecret": "t"}, "roles": {"bindings": bindings}}}
+    config = render.one("ConfigMap", values)
+    (tmp_path / "roles.yaml").write_text(config["data"]["roles.yaml"])
+
+    [binding] = read_roles(tmp_path / "roles.yaml").bindings
+    assert (binding.role, binding.principals, binding.runs) == (
+        "operator",
+        ("ada", "spiffe://x/*"),
+        ("team-*",),
+    )
+    assert "--roles=/etc/rheostat/roles/roles.yaml" in render.pod(values)["containers"][0]["args"]

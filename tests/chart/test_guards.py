@@ -20,6 +20,27 @@ REFUSALS = [
     ({"tls": {"certManager": {"clientCertificate": {"enabled": True}}}}, "who would issue it"),
     ({"auth": {"clientCA": {"existingSecret": "ca"}}}, "no client certificates without TLS"),
     (
+        {**TLS, "auth": {"clientCA": {"existingSecret": "ca"}}},
+        "client certificates carry no role",
+    ),
+    ({"auth": {"roles": {"existingConfigMap": "r"}}}, "anybody could claim any name"),
+    (
+        {
+            "auth": {
+                "tokens": {"existingSecret": "t"},
+                "roles": {
+                    "existingConfigMap": "r",
+                    "bindings": [{"role": "admin", "principals": ["a"]}],
+                },
+            }
+        },
+        "auth.roles.bindings: give one",
+    ),
+    (
+        {"auth": {"kubernetes": {"enabled": True}}, "rbac": {"create": False}},
+        "could not ask who callers are",
+    ),
+    (
         {**TLS, "auth": {"clientCA": {"existingSecret": "ca", "sameAsServer": True}}},
         "auth.clientCA.sameAsServer: give one",
     ),
@@ -69,7 +90,7 @@ REFUSALS = [
         {
             "exposed": True,
             **TLS,
-            "auth": {"clientCA": {"sameAsServer": True}},
+            "auth": {"clientCA": {"sameAsServer": True}, "roles": {"existingConfigMap": "r"}},
             "monitoring": {"podMonitor": {"enabled": True}},
         },
         "auth.clientCA without a certificate for Prometheus",

@@ -59,7 +59,10 @@ def test_it_brings_what_the_daemon_asks_for(render, scenario_values):
         {
             "exposed": True,
             "tls": {"existingSecret": "a"},
-            "auth": {"clientCA": {"existingSecret": "b"}},
+            "auth": {
+                "clientCA": {"existingSecret": "b"},
+                "roles": {"existingConfigMap": "r"},
+            },
         },
     ],
 )

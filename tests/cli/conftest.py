@@ -1,4 +1,5 @@
 import contextlib
+import json
 import struct
 
 import msgspec
@@ -15,6 +16,7 @@ from rheostat.runs.records import (
     Evaluation,
     Explanation,
     GroupDescription,
+    Origin,
     Phase,
     Result,
     RunView,
@@ -133,6 +135,7 @@ class FakeClient:
         self.result = ChangeResult(decision=DECISION, request_id="r-1")
         self.policies = POLICIES
         self.checkpoints = [CHECKPOINT]
+        self.anew = ()
         self.priority = None
         self.rows = [
             StepRows(
@@ -188,6 +191,13 @@ class FakeClient:
         self._of(run)
         self.asked.append(("save", pin))
         return CHECKPOINT
+
+    def fork_run(self, run, spec, *, step=None, request_id=""):
+        self._of(run)
+        asked = json.loads(spec)
+        self.asked.append(("fork", run, asked, step, request_id))
+        origin = Origin(run=run, kind="fork", step=60, anew=self.anew)
+        return make_view(Phase.QUEUED, name=asked["name"], origin=origin)
 
     def list_checkpoints(self, run):
         self._of(run)

@@ -30,3 +30,33 @@ def test_an_evaluation_is_told_with_the_step_it_is_of(client, rheostat):
     assert said == "after 60 steps: validation loss 0.5, accuracy 75.00%\n"
     told = json.loads(rheostat("runs", "evaluate", "digits", "--json").stdout)
     assert told == {"step": 60, "validation_loss": 0.5, "validation_accuracy": 0.75}
+
+
+def test_a_fork_is_asked_for_with_the_whole_spec_and_its_changes(client, rheostat):
+    said = rheostat(
+        *("checkpoint", "fork", "digits", "--step", "50", "--name", "hot"),
+        *("--set", "optimizer.lr=2e-3", "--request-id", "k"),
+    ).stdout
+
+    asked = {"name": "hot", "optimizer": {"lr": 2e-3}}
+    assert client.asked == [("fork", "digits", asked, 50, "k")]
+    assert said.splitlines() == [
+        "hot begins with the 60 first steps of digits, and is queued.",
+        "Schedule, overrides and policies go on as they were there.",
+    ]
+
+
+def test_a_fork_with_lrs_of_its_own_says_so(client, rheostat):
+    client.anew = ("steering",)
+    said = rheostat("checkpoint", "fork", "digits").stdout
+    told = json.loads(rheostat("checkpoint", "fork", "digits", "--json").stdout)
+
+    assert "Its LRs are what its own spec says" in said
+    assert told["run"] == "digits-fork"
+    assert told["origin"] == {
+        "run": "digits",
+        "kind": "fork",
+        "step": 60,
+        "until": None,
+        "anew": ["steering"],
+    }

@@ -101,6 +101,7 @@ def test_history_prints_flat_decision_records(client, rheostat):
         "applied_step",
         "source",
         "principal",
+        "approved_by",
         "verb",
         "value",
         "edit",

@@ -23,6 +23,7 @@ def test_list_prints_the_json_that_scripts_rely_on(client, rheostat):
         "validation_accuracy": 0.75,
         "learning_rate": {"default": 0.0005},
         "revision": 1,
+        "origin": None,
     }
 
 

@@ -7,7 +7,14 @@ def test_token_prints_a_token_once_and_the_line_that_knows_it(rheostat):
 
     digest = hashlib.sha256(said["token"].encode()).hexdigest()
     assert said["principal"] == "ada"
-    assert said["line"] == f"ada sha256:{digest}"
+    assert (said["line"], said["role"]) == (f"ada sha256:{digest}", None)
+
+
+def test_a_token_may_carry_a_role(rheostat):
+    said = json.loads(rheostat("token", "ada", "--role", "operator", "--json").stdout)
+
+    assert said["role"] == "operator"
+    assert said["line"].endswith(" operator")
 
 
 def test_people_are_told_what_goes_where(rheostat):

@@ -14,6 +14,7 @@ from kubernetes.aio import client
 
 from rheostat.cluster import reporting
 from rheostat.cluster.calling import ApiServer
+from rheostat.cluster.reviewing import Reviews
 from rheostat.errors import InvalidSpec, NotFound, Violation
 from rheostat.runs.records import (
     ChangeResult,
@@ -84,6 +85,12 @@ class FakeApiServer:
         self.faults = deque()
         """What the next requests are answered with: (method, status, headers)."""
         self.version = 1
+        self.reviews = []
+        """Specs of the reviews it was asked for."""
+        self.tokens = {}
+        """Status of a TokenReview, by token."""
+        self.rights = set()
+        """What RBAC allows: (user, verb, namespace, run), the run empty for all."""
         self.history = []
         """Version, type and resource of everything that has happened."""
         self._watches = set()
@@ -146,6 +153,8 @@ class FakeApiServer:
                 web.get(RUNS, self._list_or_watch),
                 web.patch(RUNS + "/{name}", self._patch),
                 web.patch(RUNS + "/{name}/status", self._patch_status),
+                web.post("/apis/authentication.k8s.io/v1/tokenreviews", self._review_token),
+                web.post("/apis/authorization.k8s.io/v1/subjectaccessreviews", self._review_access),
                 web.post(EVENTS, self._create_event),
                 web.patch(EVENTS + "/{name}", self._patch_event),
             ]
@@ -207,6 +216,21 @@ class FakeApiServer:
             return web.json_response({"message": "the object has been modified"}, status=409)
         return web.json_response(self._keep(merged(resource, patch), "MODIFIED"))
 
+    async def _review_token(self, request):
+        spec = (await request.json())["spec"]
+        self.reviews.append(spec)
+        unknown = {"authenticated": False, "error": "invalid bearer token"}
+        return web.json_response({"status": self.tokens.get(spec["token"], unknown)}, status=201)
+
+    async def _review_access(self, request):
+        spec = (await request.json())["spec"]
+        self.reviews.append(spec)
+        asked = spec["resourceAttributes"]
+        named = (spec["user"], asked["verb"], asked["namespace"], asked.get("name", ""))
+        allowed = named in self.rights or (*named[:3], "") in self.rights
+        allowed = allowed and (asked["group"], asked["resource"]) == ("rheostat.dev", "runs")
+        return web.json_response({"status": {"allowed": allowed}}, status=201)
+
     async def _create_event(self, request):
         event = await request.json()
         self.events[event["metadata"]["name"]] = event
@@ -260,6 +284,15 @@ async def connect(server):
         await api.close()
     server.drop_watches()
     await runner.cleanup()
+
+
+@pytest.fixture
+async def reviews(connect):
+    """Who asks that server about callers; `clock[0]` is the time."""
+    clock = [0.0]
+    made = Reviews(connect()._client, "ml", audience="rheostat", clock=lambda: clock[0])
+    made.clock = clock
+    return made
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from rheostat.door.identity import Presented, Proof
+from rheostat.door.roles import Role
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.errors import InvalidRequest
 
@@ -152,3 +153,17 @@ async def test_a_file_that_makes_no_sense_any_more_changes_nothing(tokens_of, ha
 
     assert (kept, mended) == (["ada", None], [None, "eve"])
     assert [one["event"] for one in logs] == ["files.not_reloaded"], "once, however many ask"
+
+
+@pytest.mark.parametrize("role", [None, *Role])
+async def test_a_token_carries_the_role_of_its_line(tokens_of, role):
+    made = new_token("ada", role)
+
+    identity = await TokenFile(tokens_of(made.line)).identify(presenting(made.token))
+
+    assert (identity.role, made.line.split()[2:]) == (role, [role] if role else [])
+
+
+def test_a_role_that_nobody_knows_is_refused(tokens_of):
+    with pytest.raises(InvalidRequest, match=r"line 1: .*a role \(viewer, operator, admin\)"):
+        TokenFile(tokens_of(f"{new_token('ada').line} king"))

@@ -22,6 +22,8 @@ from rheostat.steering.records import Change, Verb
 
 PLUGINS = Path(__file__).parent / "plugins"
 RHEOSTAT = (sys.executable, "-m", "rheostat")
+OWN = ("--allow-import", "*", "--data-root", "/")
+"""Whoever runs the tests owns the daemon: its specs may name their code and their files."""
 FOREVER = 10**7
 """Steps that no test waits for; such a run is stopped."""
 PATIENCE_SECONDS = 60.0
@@ -140,14 +142,14 @@ class Run:
 class Daemon:
     """A `rheostat serve` of its own process, and a terminal beside it."""
 
-    def __init__(self, state_dir, *options, credentials=None):
+    def __init__(self, state_dir, *options, credentials=None, admits=OWN):
         self.state_dir = state_dir
         self.log = state_dir / "serve.log"
         state_dir.mkdir(exist_ok=True)
         with self.log.open("ab") as log:
             free_ports = ("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
             self.process = subprocess.Popen(
-                (*RHEOSTAT, "serve", *free_ports, "--log-format", "json", *options),
+                (*RHEOSTAT, "serve", *free_ports, *admits, "--log-format", "json", *options),
                 env=environment(state_dir),
                 stdin=subprocess.DEVNULL,
                 stderr=log,
@@ -234,8 +236,8 @@ class Daemon:
 
 
 @contextmanager
-def living_daemon(state_dir, *options, credentials=None):
-    daemon = Daemon(state_dir, *options, credentials=credentials)
+def living_daemon(state_dir, *options, **more):
+    daemon = Daemon(state_dir, *options, **more)
     try:
         yield daemon
     finally:

@@ -70,7 +70,8 @@ def test_a_fork_without_changes_goes_on_as_its_trunk_did(daemon, steered, tmp_pa
     assert wait_for(daemon, "same").phase is Phase.SUCCEEDED
 
     trunk, same = (rows_of(daemon, name, tmp_path / f"{name}.csv") for name in ("trunk", "same"))
-    assert same[:300] == trunk[:300]
+    # Of the hold there is a column in one of the files only.
+    assert [row | {"hold.default": ""} for row in same[:300]] == trunk[:300]
     # What was asked of the trunk after the checkpoint was not asked of the fork.
     assert [row["learning_rate.default"] for row in same[300:340]] != [
         row["learning_rate.default"] for row in trunk[300:340]

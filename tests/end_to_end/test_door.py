@@ -10,6 +10,7 @@ from urllib.request import Request, urlopen
 import pytest
 
 from rheostat.client import Client, Credentials
+from rheostat.door.roles import Role
 from rheostat.door.tokens import new_token
 from rheostat.errors import Unauthenticated
 
@@ -24,7 +25,7 @@ def tokens(tmp_path):
     known = {}
 
     def write(*names):
-        known.update({name: new_token(name) for name in names if name not in known})
+        known.update({name: new_token(name, Role.ADMIN) for name in names if name not in known})
         file.write_text("".join(f"{known[name].line}\n" for name in names))
         return {name: known[name].token for name in names}
 
@@ -196,7 +197,7 @@ def test_a_folder_of_specs_makes_each_run_once(start_daemon, spec_file, tmp_path
 
 
 def test_a_token_for_the_file_is_made_by_the_command_line(start_daemon, rheostat, tmp_path):
-    made = json.loads(rheostat("token", "ada", "--json").stdout)
+    made = json.loads(rheostat("token", "ada", "--role", "admin", "--json").stdout)
     (tmp_path / "tokens").write_text(made["line"])
     credentials = Credentials(token=made["token"])
     daemon = start_daemon(*HASTY, "--tokens", tmp_path / "tokens", credentials=credentials)
@@ -213,9 +214,11 @@ def test_the_steps_of_the_security_page_work(start_daemon, tmp_path):
     )
     files = {"ca": "ca.crt", "cert": "ada.crt", "key": "ada.key"}
     ada = Credentials(**{name: tmp_path / file for name, file in files.items()})
+    roles = page.partition("```yaml\n# roles")[2].partition("```")[0]
+    (tmp_path / "roles.yaml").write_text(f"# roles{roles}")
     daemon = start_daemon(
         *("--tls-cert", tmp_path / "server.crt", "--tls-key", tmp_path / "server.key"),
-        *("--tls-client-ca", tmp_path / "ca.crt"),
+        *("--tls-client-ca", tmp_path / "ca.crt", "--roles", tmp_path / "roles.yaml"),
         *HASTY,
         credentials=ada,
     )

@@ -1,5 +1,6 @@
 """Daemons and trainers that are killed, stopped and put by: the run ends as if nothing had been."""
 
+import json
 import os
 import signal
 
@@ -51,12 +52,16 @@ def undisturbed(daemon, tmp_path_factory):
     return told(run, tmp_path_factory.mktemp("undisturbed"))
 
 
+def newest_step(checkpoints):
+    return max((int(path.name[5:]) for path in checkpoints.glob("step-*")), default=0)
+
+
 def kinds(run):
     return [event.kind for event in run.view.events]
 
 
 def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
-    start_daemon, undisturbed, is_alive, wait_until, tmp_path
+    start_daemon, undisturbed, wait_until, tmp_path
 ):
     daemon = start_daemon()
     run = begin(daemon)
@@ -64,8 +69,8 @@ def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
     trainer = run.view.pid
 
     daemon.kill()
-    log = daemon.state_dir / "runs" / "long" / "checkpoints"
-    wait_until(lambda: (log / "step-000000000300").exists(), "it has passed the first change")
+    checkpoints = daemon.state_dir / "runs" / "long" / "checkpoints"
+    wait_until(lambda: newest_step(checkpoints) >= 250, "it has passed the first change")
     run.daemon = start_daemon()
     adopted = run.reach("running")
     view = run.end()
@@ -74,6 +79,25 @@ def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
     assert view.attempt == 1
     assert (view.phase, kinds(run)) == ("succeeded", ["adopted"])
     assert told(run, tmp_path) == undisturbed
+
+
+def test_whoever_only_looks_leaves_a_trainer_alone_whose_daemon_was_killed(
+    start_daemon, rheostat, is_alive
+):
+    daemon = start_daemon()
+    with daemon.training() as run:
+        trainer = daemon.client.pause_run(run.name).pid
+        daemon.kill()
+        seen = json.loads(rheostat("runs", "list", "--json").stdout)
+        was_alive = is_alive(trainer)
+        run.daemon = start_daemon()
+        found = run.reach("paused")
+        run.daemon.client.resume_run(run.name)
+        run.advance(1)
+
+    assert was_alive
+    assert [one["phase"] for one in seen] == ["paused"]
+    assert (found.pid, found.attempt) == (trainer, 1)
 
 
 def test_a_run_that_ends_without_a_daemon_leaves_the_next_one_a_letter(

@@ -23,7 +23,7 @@ CHECKOUT = Path(__file__).parents[2]
 PARTS = CHECKOUT / "tools" / "parts"
 COPIED = (
     *("Dockerfile", ".dockerignore", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"),
-    *("daemon", "policies"),
+    *("daemon", "policies", "locks"),
 )
 """What the Dockerfile takes from a checkout."""
 UNAVAILABLE = 69

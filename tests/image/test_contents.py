@@ -1,5 +1,7 @@
 """What is in the image, and what must not be."""
 
+import json
+
 BUILD_TOOLS = "pip pip3 gcc cc g++ c++ clang make cmake ld as git curl wget rustc cargo go"
 
 
@@ -64,3 +66,16 @@ def test_a_change_of_the_code_ships_one_layer(image, inspected, build_changed):
     *below_changed, changed_code = changed["RootFS"]["Layers"]
     assert below_changed == below
     assert changed_code != code
+
+
+def test_it_carries_a_list_of_what_is_in_it(inside):
+    found = json.loads("\n".join(inside("cat /usr/share/rheostat/sbom.cdx.json")))
+    versions = {one["name"].lower(): one["version"] for one in found["components"]}
+    installed = inside(
+        "python3 -c 'from importlib.metadata import distributions as all; "
+        'print(*{f"{one.name.lower()}=={one.version}" for one in all(path=["/opt/venv/lib/"'
+        '+__import__("os").listdir("/opt/venv/lib")[0]+"/site-packages"])}, sep="\\n")\''
+    )
+
+    assert found["bomFormat"] == "CycloneDX"
+    assert {f"{name}=={version}" for name, version in versions.items()} >= set(installed)

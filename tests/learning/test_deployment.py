@@ -1,7 +1,7 @@
 """What is learned is what is deployed: the environment and the `learned` policy, side by side."""
 
 import math
-from itertools import pairwise
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rheostat.learning.environment import make_environment
+from rheostat.spec.loading import read_file
 from rheostat.spec.validation import parse
 from rheostat.trainer.building import build
 from rheostat.trainer.loop import Loop
@@ -16,30 +17,10 @@ from rheostat.trainer.peers import Nobody
 from rheostat.trainer.ranks import Alone
 from rheostat_policies.learned.answers import Anchored
 from rheostat_policies.learned.features import ANCHORED
-from rheostat_policies.learned.network import Network
-from rheostat_policies.learned.normaliser import Normaliser
 from rheostat_policies.learned.policy_file import LearnedPolicy
+from rheostat_policies.learned.shipped import shipped_file, shipped_names
 
-
-def a_policy(features: tuple[str, ...], answers: Any, spread: float) -> LearnedPolicy:
-    """Make a network with random weights, as wild as `spread` says."""
-    random, widths = np.random.default_rng(0), (len(features), 8, answers.outputs)
-    layers = [
-        (
-            (spread * random.normal(size=(outputs, inputs))).astype(np.float32),
-            (spread * random.normal(size=outputs)).astype(np.float32),
-        )
-        for inputs, outputs in pairwise(widths)
-    ]
-    return LearnedPolicy(
-        every=10,
-        features=features,
-        normaliser=Normaliser(mean=[0.1] * len(features), deviation=[2.0] * len(features)),
-        network=Network(layers, "tanh"),
-        answers=answers,
-        provenance={},
-        configuration={},
-    )
+Made = Callable[..., LearnedPolicy]
 
 
 def attach(spec: dict[str, Any], policy: LearnedPolicy, folder: Path, **fields: Any) -> Loop:
@@ -58,7 +39,7 @@ def attach(spec: dict[str, Any], policy: LearnedPolicy, folder: Path, **fields: 
     ids=["anchored", "xu2019 discrete", "xu2019 continuous"],
 )
 def test_a_live_run_gets_the_lrs_that_its_policy_was_trained_with(
-    tiny: dict[str, Any], two_groups: Any, tmp_path: Path, settings: dict[str, Any]
+    tiny: dict[str, Any], two_groups: Any, tmp_path: Path, a_policy: Made, settings: dict[str, Any]
 ) -> None:
     spec = {**tiny, "groups": two_groups, "evaluate": {"every": 10}}
     environment = make_environment([{"spec": spec}], **settings)
@@ -88,7 +69,7 @@ def test_a_live_run_gets_the_lrs_that_its_policy_was_trained_with(
 
 
 def test_in_shadow_it_shows_what_it_would_do_and_does_nothing(
-    tiny: dict[str, Any], tmp_path: Path
+    tiny: dict[str, Any], tmp_path: Path, a_policy: Made
 ) -> None:
     live = attach(tiny, a_policy(ANCHORED, Anchored(), spread=1.0), tmp_path, shadow=True)
 
@@ -100,7 +81,7 @@ def test_in_shadow_it_shows_what_it_would_do_and_does_nothing(
 
 
 def test_a_network_that_answers_nan_changes_nothing_and_the_run_ends_well(
-    tiny: dict[str, Any], tmp_path: Path
+    tiny: dict[str, Any], tmp_path: Path, a_policy: Made
 ) -> None:
     live = attach(
         {**tiny, "train": {"steps": 100}}, a_policy(ANCHORED, Anchored(), spread=1.0), tmp_path
@@ -121,7 +102,7 @@ def test_a_network_that_answers_nan_changes_nothing_and_the_run_ends_well(
 
 @pytest.mark.parametrize("bias", [100.0, -100.0], ids=["up", "down"])
 def test_a_network_at_its_bounds_is_held_by_the_guardrails(
-    tiny: dict[str, Any], tmp_path: Path, bias: float
+    tiny: dict[str, Any], tmp_path: Path, a_policy: Made, bias: float
 ) -> None:
     policy = a_policy(ANCHORED, Anchored(reach=8.0), spread=0.0)
     policy.network.layers[-1][1].fill(bias)
@@ -138,3 +119,55 @@ def test_a_network_at_its_bounds_is_held_by_the_guardrails(
     assert ratios[10] == pytest.approx(1.2 if bias > 0 else 1 / 1.2)
     assert ratios[-1] == pytest.approx(2.0 if bias > 0 else 0.5)
     assert live.parts.steering.interventions
+
+
+def test_one_that_goes_on_learning_keeps_what_it_knows_when_it_fails(
+    tiny: dict[str, Any], tmp_path: Path, a_policy: Made
+) -> None:
+    file = tmp_path / "a.policy"
+    file.write_bytes(a_policy(ANCHORED, Anchored(), spread=1.0).to_bytes())
+    args = {"file": str(file), "online": True}
+    made, violations = parse({**tiny, "policies": [{"name": "learned", "args": args}]})
+    assert made is not None, violations
+    live = Loop(build(made, "live"), Nobody(), Alone())
+    live.advance(35)
+    (attached,) = live.parts.steering.roster.policies
+    known = attached.state["online"]  # type: ignore[attr-defined]
+    network = attached._decide.__self__.learned.network  # type: ignore[attr-defined]
+    weights = network.layers[-1][1].copy()
+
+    network.layers[-1][1].fill(math.nan)
+    live.advance(8)
+    assert attached.state["online"] == known  # type: ignore[attr-defined]
+    network.layers[-1][1][:] = weights
+    live.advance(17)
+
+    assert any(known["change"])
+    assert attached.state["online"]["window"] > known["window"]  # type: ignore[attr-defined]
+    assert live.run().steps == 60
+
+
+def test_the_example_runs_the_shipped_controller_within_its_guardrails() -> None:
+    example = Path(__file__).parents[2] / "examples" / "learned.yaml"
+    spec, violations = parse({**read_file(example), "train": {"steps": 120}})
+    assert spec is not None, violations
+    assert spec.policies[0].name == "learned"
+    assert not spec.policies[0].args
+    live = Loop(build(spec, "live"), Nobody(), Alone())
+    ratios = []
+    for _ in range(12):
+        live.advance(10)
+        (state,) = live.parts.steering.states()
+        ratios.append(state.learning_rate / state.base)
+
+    (status,) = live.parts.steering.roster.statuses()
+    assert status.outcomes.get("failed", 0) == 0
+    assert ratios[0] == 1.0
+    assert len(set(ratios)) > 6
+    assert all(math.exp(-1.3) <= ratio <= math.exp(1.3) for ratio in ratios)
+
+
+def test_a_name_that_is_not_shipped_is_a_path() -> None:
+    assert shipped_names() == ["one_cycle"]
+    assert shipped_file("one_cycle") == shipped_file(None) != shipped_file("two_cycle")
+    assert shipped_file("two_cycle") == Path("two_cycle")

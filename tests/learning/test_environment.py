@@ -298,3 +298,56 @@ def test_mistakes_name_their_field(tiny: dict[str, Any], make: Any, two_groups: 
         )
     with pytest.raises(InvalidSpec, match=r"initial_noise = 0\.1: 0, or an optimizer\.lr"):
         make({"optimizer": {"name": "Adam"}}, mode="xu2019", initial_noise=0.1)
+
+
+def test_an_episode_that_is_paid_at_its_end_earns_what_one_paid_by_windows_earns(make: Any) -> None:
+    features = ["progress", "train_loss_fall", "log_factor"]
+    told = []
+    for paid in ("windows", "end"):
+        environment = make(features=features, paid=paid)
+        seen, _ = environment.reset(seed=0)
+        rewards, rows, is_over = [], [seen], False
+        while not is_over:
+            seen, reward, is_over, _, info = environment.step(np.array([0.5], np.float32))
+            rewards.append(reward)
+            rows.append(seen)
+        told.append((rewards, np.array(rows), info))
+
+    (by_windows, rows, info), (at_end, rows_again, info_again) = told
+    # The first window's part is nobody's doing, and 0 here: there the two runs are one.
+    assert sum(at_end) == pytest.approx(sum(by_windows), abs=1e-6)
+    assert at_end[:-1] == [0.0] * 4
+    assert at_end[-1] == pytest.approx(info["improvement"], abs=1e-6) != 0.0
+    assert np.array_equal(rows, rows_again), "what is seen is the same"
+    assert info_again["improvement"] == info["improvement"]
+    assert info_again["validation_loss"] == info["validation_loss"]
+
+
+def test_paid_at_the_end_a_run_is_validated_before_it_only_if_a_feature_needs_it(
+    make: Any,
+) -> None:
+    for features, validated in ((["progress"], False), (["generalization_gap"], True)):
+        environment = make(features=features, paid="end")
+        environment.reset(seed=0)
+        _, _, _, _, info = environment.step(np.array([0.0], np.float32))
+
+        assert (info["validation_loss"] is not None) == validated
+
+
+def test_paid_at_the_end_divergence_costs_the_penalty(make: Any) -> None:
+    environment = make(
+        spec={"optimizer": {"name": "SGD", "lr": 1.0}},
+        features=["progress"],
+        paid="end",
+        reach=9.0,
+        divergence_ratio=1.5,
+    )
+    environment.reset(seed=0)
+
+    rewards, is_over = [], False
+    while not is_over:
+        _, reward, is_over, _, info = environment.step(np.array([1.0], np.float32))
+        rewards.append(reward)
+
+    assert info["diverged"]
+    assert sum(rewards) == -5.0

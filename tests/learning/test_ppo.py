@@ -17,7 +17,14 @@ from rheostat.learning.configuration import configuration_of, read_configuration
 from rheostat.learning.exporting import actor_of, normaliser_of
 from rheostat.learning.ppo import POLICY_FILE, Progress, _model, train
 from rheostat.learning.vectors import GroupRows, make_children
+from rheostat.spec.loading import read_file
+from rheostat.spec.validation import parse
+from rheostat.trainer.building import build
+from rheostat.trainer.loop import Loop
+from rheostat.trainer.peers import Nobody
+from rheostat.trainer.ranks import Alone
 from rheostat_policies.learned.policy_file import read_policy_file
+from rheostat_policies.learned.shipped import shipped_file
 
 PPO = {"actions": 40, "children": 2, "processes": False, "checkpoint_every": 2, "hidden": [8, 8]}
 
@@ -40,9 +47,17 @@ def without_settings(path: Path) -> Any:
     )
 
 
+WHOLE = {"exploration_every": 3, "gae_lambda": 1.0}
+"""Exploration by functions of what is seen: how the shipped controller was made."""
+
+
+@pytest.mark.parametrize("settings", [{}, WHOLE], ids=["independent", "functions"])
 def test_the_same_seed_gives_the_same_file_byte_for_byte(
-    document: dict[str, Any], tmp_path: Path
+    document: dict[str, Any], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
+    document = {**document, "ppo": {**PPO, **settings}}
+    if settings:
+        document["environment"] = {"paid": "end", "features": ["progress", "train_loss_fall"]}
     for name in ("one", "two"):
         trained(document, tmp_path / name)
     trained({**document, "seed": 2}, tmp_path / "other")
@@ -52,9 +67,11 @@ def test_the_same_seed_gives_the_same_file_byte_for_byte(
     assert without_settings(one) != without_settings(other)
 
 
+@pytest.mark.parametrize("settings", [{}, WHOLE], ids=["independent", "functions"])
 def test_a_training_that_was_interrupted_ends_as_if_it_had_not_been(
-    document: dict[str, Any], tmp_path: Path
+    document: dict[str, Any], tmp_path: Path, settings: dict[str, Any]
 ) -> None:
+    document = {**document, "ppo": {**PPO, **settings}}
     whole = trained(document, tmp_path / "whole")
     configuration = configuration_of(document, tmp_path)
     for progress in train(configuration, tmp_path / "broken"):
@@ -195,10 +212,23 @@ def test_the_command_trains_and_says_where_the_policy_is(
     assert read_policy_file(Path(shape["policy"])).provenance["seed"] == 1
 
 
-def test_the_example_is_a_valid_training() -> None:
-    example = Path(__file__).parents[2] / "examples" / "learn_digits.yaml"
+@pytest.mark.parametrize("name", ["digits", "one_cycle"])
+def test_the_examples_are_valid_trainings(name: str) -> None:
+    example = Path(__file__).parents[2] / "examples" / f"learn_{name}.yaml"
 
-    assert read_configuration(example).name == "digits"
+    assert read_configuration(example).name == name
+
+
+def test_the_shipped_controller_is_what_its_example_trains() -> None:
+    example = Path(__file__).parents[2] / "examples" / "learn_one_cycle.yaml"
+
+    shipped = read_policy_file(shipped_file("one_cycle"))
+
+    configuration = read_configuration(example)
+    assert shipped.configuration == configuration.document
+    assert shipped.provenance["name"] == "one_cycle"
+    assert shipped.provenance["seed"] == configuration.seed
+    assert shipped.provenance["actions"] >= configuration.ppo.actions
 
 
 def test_without_the_extra_the_command_says_what_to_install(tmp_path: Path) -> None:
@@ -233,3 +263,42 @@ def test_the_command_refuses_a_mistake_with_exit_code_2(tmp_path: Path) -> None:
 
     assert done.exit_code == 2
     assert "tasks: at least one task" in done.stderr
+
+
+def test_somebody_elses_model_and_data_are_learned_on_by_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "examples" / "plugin" / "src")
+    # As docs/learned-policies.md says, with a spec beside it.
+    (tmp_path / "spirals.yaml").write_text(
+        """
+name: spirals
+model: {name: "rheostat_spirals.model:ripple", args: {width: 8}}
+data: {name: "rheostat_spirals.data:two_spirals", args: {samples: 200}, batch_size: 32}
+optimizer: {name: AdamW}
+schedule: {name: linear}
+train: {steps: 40}
+"""
+    )
+    (tmp_path / "mine.yaml").write_text(
+        """
+name: mine
+environment: {paid: end, features: [progress, train_loss_fall]}
+tasks: [{spec: spirals.yaml, lrs: [1e-2, 1e-3], seeds: 2}]
+ppo: {actions: 12, children: 2, processes: false, exploration_every: 3}
+"""
+    )
+
+    options = ["--config", str(tmp_path / "mine.yaml"), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, ["learn", "ppo", *options, "--json"])
+
+    assert done.exit_code == 0, done.output
+    file = json.loads(done.stdout)["policy"]
+    attached = {"name": "learned", "args": {"file": file}}
+    document = {**read_file(tmp_path / "spirals.yaml"), "policies": [attached]}
+    spec, violations = parse(document, import_plugins=True)
+    assert spec is not None, violations
+    live = Loop(build(spec, "live"), Nobody(), Alone())
+    assert live.run().steps == 40
+    (status,) = live.parts.steering.roster.statuses()
+    assert status.outcomes.get("failed", 0) == 0

@@ -55,7 +55,7 @@ RULES = [
 ]
 
 
-def a_learned_policy() -> Learned:
+def a_learned_policy(**args: Any) -> Learned:
     """A network with one layer, which answers to everything it sees."""
     weights = np.linspace(-1.0, 1.0, len(ANCHORED), dtype=np.float32).reshape(1, -1)
     made = LearnedPolicy(
@@ -69,7 +69,7 @@ def a_learned_policy() -> Learned:
     )
     with NamedTemporaryFile() as file:
         Path(file.name).write_bytes(made.to_bytes())
-        return Learned(file=file.name)
+        return Learned(file=file.name, **args)
 
 
 # Each with short windows, so that a sequence of tens of steps gets somewhere, and its bounds.
@@ -90,6 +90,7 @@ EAGER: dict[str, tuple[Policy, float, float]] = {
     "plateau at evaluations": (Plateau(patience=0, cooldown=1, min_lr={"head": 1e-3}), 0.0, 1.0),
     "rules": (Rules(rules=RULES), 0.01, 10.0),
     "learned": (a_learned_policy(), math.exp(-1.3), math.exp(1.3)),
+    "learned online": (a_learned_policy(online=True), math.exp(-1.3), math.exp(1.3)),
 }
 NUMBERS = st.one_of(st.floats(-10, 10), st.floats(), st.just(1.0))
 PROBES = st.builds(

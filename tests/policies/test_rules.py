@@ -240,3 +240,29 @@ def test_the_documented_rules_can_be_used_as_they_stand() -> None:
     fired = play(Rules(**rules["args"]), [1.0] * 20 + [8.0] * 4, validation_accuracy=0.5)
     assert steps_of(fired) == [21]
     assert "loss 8 is over 3 x its average of" in fired[0][1].reason
+
+
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "{step:99999999999}",
+        "{train_loss:.999999999f}",
+        "{step:{steps}}",
+        "{step.__class__.__mro__}",
+        "{learning_rate.default_factory.__globals__}",
+        "{factor[a].real}",
+        "{step!r}",
+    ],
+)
+def test_a_reason_is_no_program_and_fills_no_memory(reason):
+    """Found by fuzzing: a width of eleven digits was tried out at the daemon's door."""
+    rule = {"name": "one", "when": "step > 1", "then": {"scale": 0.5}, "reason": reason}
+
+    with pytest.raises(ValueError, match=r"is no template: .* must (be|have)"):
+        Rules(rules=[rule])
+
+
+def test_a_condition_of_broken_characters_is_refused():
+    """Found by fuzzing: CEL's runtime raised a TypeError of its own."""
+    with pytest.raises(ValueError, match="broken characters"):
+        Condition("step > 1 \ud800")

@@ -1,5 +1,6 @@
 """Checkpoints on the disk: which are whole, and which may go."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rheostat.runs.checkpoints import (
     BadCheckpoint,
     FileInfo,
     Manifest,
+    adopt,
     folder_name,
     list_checkpoints,
     measure,
@@ -138,6 +140,17 @@ def test_the_newest_the_best_and_the_pinned_are_kept(make: Make, tmp_path: Path)
     ]
 
 
+def test_what_was_just_written_is_kept_beneath_damaged_ones_of_later_steps(
+    make: Make, tmp_path: Path
+) -> None:
+    for step in (900, 950, 1000, 1100):
+        make(step)
+
+    prune(tmp_path, keep=2, keep_best=0, written=950)
+
+    assert steps(tmp_path) == [950, 1000, 1100]
+
+
 def test_of_equally_good_ones_the_newest_is_kept(make: Make, tmp_path: Path) -> None:
     for step in (1, 2, 3):
         make(step, validation_loss=0.5)
@@ -166,3 +179,34 @@ def test_a_removed_checkpoint_is_gone(make: Make, tmp_path: Path) -> None:
     remove(make(1))
 
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_newest_of_at_most_some_steps_is_found(make: Make, tmp_path: Path) -> None:
+    for step in (100, 200, 300):
+        make(step)
+
+    found = [newest_good(tmp_path, until=until)[0] for until in (99, 100, 299, 300)]
+
+    assert [one and one.step for one in found] == [None, 100, 200, 300]
+
+
+def test_another_run_begins_with_a_checkpoint_that_stays_whole_when_the_first_is_gone(
+    make: Make, tmp_path: Path
+) -> None:
+    path = make(100, revision=3, spec_sha256="of the first")
+    adopted = adopt(path, tmp_path / "fork" / "checkpoints", run="fork", spec="{}")
+    remove(path)
+
+    manifest = verify(Path(adopted.path))
+    assert (manifest.run, manifest.step, manifest.revision) == ("fork", 100, 3)
+    assert (manifest.reason, manifest.pinned) == ("fork", True)
+    assert manifest.spec_sha256 == hashlib.sha256(b"{}").hexdigest()
+
+
+def test_a_damaged_checkpoint_is_not_adopted(make: Make, tmp_path: Path) -> None:
+    path = make(100)
+    (path / "model.safetensors").write_bytes(b"weights of step 101")
+
+    with pytest.raises(BadCheckpoint, match="damaged"):
+        adopt(path, tmp_path / "fork", run="fork", spec="{}")
+    assert not (tmp_path / "fork" / path.name).exists()

@@ -81,3 +81,16 @@ def test_a_message_for_the_other_side_is_refused():
 def test_bytes_that_are_no_msgpack_are_refused():
     with pytest.raises(frames.BrokenFrame, match="a frame of 2 bytes is no message"):
         frames.to_daemon().feed(b"\x00\x00\x00\x02\xc1\xc1")
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        pytest.param(bytes.fromhex("81a474797065ac5061757365436f65ac506175"), id="not UTF-8"),
+        pytest.param(b"\x91" * 100_000, id="nested without end"),
+    ],
+)
+def test_what_breaks_the_reader_in_a_way_of_its_own_is_a_broken_frame_too(payload):
+    """The first was found by fuzzing: it raised UnicodeDecodeError, which nobody expected."""
+    with pytest.raises(frames.BrokenFrame):
+        frames.to_daemon().feed(len(payload).to_bytes(4, "big") + payload)

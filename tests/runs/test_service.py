@@ -12,14 +12,18 @@ from rheostat.errors import (
     InvalidSpec,
     NotFound,
     RevisionConflict,
+    StorageFailed,
 )
 from rheostat.runs import audit
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
     Acknowledged,
     Applied,
     ChangeCommand,
     Decided,
+    EvaluateCommand,
+    Evaluated,
     Failed,
     Finished,
     Hello,
@@ -33,6 +37,9 @@ from rheostat.runs.messages import (
     Released,
     ResumeCommand,
     Resumed,
+    SaveCommand,
+    Saved,
+    SaveFailed,
     StopCommand,
     Telemetry,
     Welcome,
@@ -884,3 +891,210 @@ async def test_a_step_that_is_not_finished_is_not_explained(service, trainer, st
 
     with pytest.raises(InvalidRequest, match=f"step = {step}: a finished step of the run"):
         await service.explain("digits", step)
+
+
+# --- trainers that die, and daemons that follow each other -------------------------------------
+
+
+async def test_the_run_with_the_highest_priority_starts_first_and_of_equals_the_oldest(
+    service, trainer, trainers
+):
+    for name, priority in (("low", -1), ("first", 0), ("second", 0), ("high", 5)):
+        await service.create_run(
+            f"{{name: {name}, train: {{steps: 1}}}}", principal="alice", priority=priority
+        )
+    started = []
+    await trainer.finish()
+    for _ in range(4):
+        next_trainer = await trainers.next()
+        started.append(next_trainer.run)
+        await next_trainer.begin()
+        await next_trainer.finish()
+
+    assert started == ["high", "first", "second", "low"]
+
+
+async def test_a_trainer_that_dies_gets_a_successor_that_is_asked_what_it_was_asked(
+    make_service, trainers
+):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = Change(verb=Verb.SCALE, value=0.25, at_step=70, request_id="later")
+    soon = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    waiting = asyncio.create_task(service.change_learning_rate("digits", later))
+    for _ in range(2):
+        await trainer.hear(ChangeCommand)
+    await trainer.say(telemetry(50, rows(0, 50)))
+    await until_seen(service, "digits", 50)
+    trainer.exit(-9)
+
+    successor = await trainers.next()
+    await successor.begin()
+    first, second = [await successor.hear(ChangeCommand) for _ in range(2)]
+    for revision, command in enumerate((first, second), start=1):
+        await successor.apply(command, revision)
+
+    assert (successor.order.attempt, successor.order.steps_done) == (2, 50)
+    assert [one.change.request_id for one in (first, second)] == ["halve", "later"]
+    assert [(await one).decision.revision for one in (soon, waiting)] == [1, 2]
+    assert (await service.get_run("digits")).restarts == {"killed": 1}
+
+
+async def test_what_was_decided_before_the_trainer_died_is_answered_and_not_asked_again(
+    make_service, trainers
+):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    asked = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    command = await trainer.hear(ChangeCommand)
+    made = decision(1, request_id=command.change.request_id)
+    await trainer.say(Decided(decisions=(made,)), telemetry(50, rows(0, 50)))
+    await until_seen(service, "digits", 50)
+    trainer.exit(-9)  # before it said Applied
+
+    successor = await trainers.next()
+    await successor.begin()
+
+    assert (await asked).decision == made
+    assert successor.order.decisions == (made,)
+
+
+async def test_a_change_that_waits_for_its_step_outlives_the_daemon(make_service, trainers):
+    service = await make_service()
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = Change(verb=Verb.SCALE, value=0.25, at_step=70, request_id="later")
+    await service.change_learning_rate("digits", later, wait=False)
+    draining = asyncio.create_task(make_service.drain(service, seconds=5.0))
+    await trainer.hear(ChangeCommand)
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await draining
+
+    service = await make_service()
+    successor = await trainers.next()
+    await successor.begin()
+    command = await successor.hear(ChangeCommand)
+    asked_again = asyncio.create_task(service.change_learning_rate("digits", later))
+    await successor.apply(command, 1)
+
+    assert command.change.request_id == "later"
+    assert (await asked_again).decision.revision == 1
+
+
+async def test_a_trainer_that_calls_again_is_told_what_is_durable_and_may_repeat_itself(
+    service, trainer
+):
+    await trainer.say(Decided(decisions=(decision(1),)), telemetry(20, rows(0, 20)))
+    await until_seen(service, "digits", 20)
+    await everything(service.export_run("digits"))  # writes the rows down
+    trainer._writer.close()
+    trainer._decoder = to_trainer()
+    trainer._heard.clear()
+
+    await trainer.connect(revision=2, step=40)
+    welcome = await trainer.hear(Welcome)
+    repeated = Decided(decisions=(decision(1), decision(2)))
+    await trainer.say(repeated, telemetry(40, rows(0, 40), revision=2))
+    await until_seen(service, "digits", 40)
+
+    assert (welcome.revision, welcome.next_row) == (1, 20)
+    history = await service.list_decisions("digits")
+    assert [record.decision.revision for record in history] == [1, 2]
+    batches = await everything(service.export_run("digits"))
+    assert sum(batch.count for batch in batches) == 40
+
+
+async def test_a_trainer_with_another_history_than_the_one_on_the_disk_is_ended(service, trainer):
+    await trainer.say(Decided(decisions=(decision(1),)))
+    await trainer.hear(Acknowledged)
+    await trainer.say(Decided(decisions=(decision(1, reason="otherwise"),)))
+
+    view = await until(service, "digits", Phase.FAILED)
+
+    assert view.failure.kind == "BrokenChain"
+    assert trainer.exit_code.result() == -9
+
+
+async def test_a_paused_run_is_paused_again_in_its_next_trainer(make_service, trainers):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    pausing = asyncio.create_task(service.pause_run("digits", principal="alice"))
+    await trainer.hear(PauseCommand)
+    await trainer.say(Paused(step=7))
+    await pausing
+    trainer.exit(-9)
+
+    successor = await trainers.next()
+    await successor.begin()
+
+    await successor.hear(PauseCommand)
+    assert (await service.get_run("digits")).is_paused
+
+
+async def test_a_stopped_run_is_resumed_at_the_end_of_the_queue(service, trainer, trainers):
+    await service.stop_run("digits", principal="alice")
+    await trainer.hear(StopCommand)
+    await trainer.finish(stopped=True)
+    await until(service, "digits", Phase.STOPPED)
+
+    await service.resume_run("digits", principal="alice")
+    successor = await trainers.next()
+    view = await service.get_run("digits")
+
+    assert (successor.run, successor.order.attempt) == ("digits", 2)
+    assert (view.result, view.finished_at) == (None, None)
+
+
+async def test_a_run_that_has_succeeded_has_nothing_to_resume(service, trainer):
+    await trainer.finish()
+    await until(service, "digits", Phase.SUCCEEDED)
+
+    with pytest.raises(FailedPrecondition, match="it has ended, so it cannot be resumed"):
+        await service.resume_run("digits", principal="alice")
+
+
+async def test_checkpoints_and_evaluations_are_answered_when_the_trainer_has_them(
+    service, trainer, trainers
+):
+    saving = asyncio.create_task(service.save_checkpoint("digits", principal="alice", pin=True))
+    save = await trainer.hear(SaveCommand)
+    evaluating = asyncio.create_task(service.evaluate_run("digits", principal="alice"))
+    evaluate = await trainer.hear(EvaluateCommand)
+    info = CheckpointInfo(
+        step=9, revision=0, created_at=1.5e9, reason="asked", pinned=True, bytes=1, path="/x"
+    )
+    await trainer.say(
+        Saved(info=info, seconds=0.5, stalled=0.01, command_id=save.command_id),
+        Evaluated(command_id=evaluate.command_id, step=9, validation_loss=0.25),
+    )
+
+    assert save.pin
+    assert await saving == info
+    assert (await evaluating).validation_loss == 0.25
+    assert service.checkpoints["digits"] == {"saved": 1}
+    assert service.newest_checkpoints["digits"] == info
+
+
+async def test_a_checkpoint_that_the_disk_did_not_take_is_an_error_and_an_event(service, trainer):
+    saving = asyncio.create_task(service.save_checkpoint("digits", principal="alice"))
+    save = await trainer.hear(SaveCommand)
+    await trainer.say(
+        SaveFailed(message="No space left on device", step=9, command_id=save.command_id)
+    )
+
+    with pytest.raises(StorageFailed, match="no checkpoint of step 9: No space left"):
+        await saving
+    [event] = (await service.get_run("digits")).events
+    assert event.kind == "checkpoint_failed"

@@ -18,6 +18,7 @@ from rheostat.runs.records import (
     Failure,
     FieldViolation,
     GroupDescription,
+    Origin,
     Phase,
     Result,
     RunView,
@@ -402,6 +403,31 @@ def test_offences_are_kept_once_each_in_the_order_of_their_steps(store):
 
     assert [one.step for one in store.list_offences("digits")] == [3, 9]
     assert [one.step for one in store.list_offences("digits", from_step=4)] == [9]
+
+
+def test_a_branch_shares_the_past_of_its_origin_and_nothing_after(store):
+    store.create_run(a_run("trunk"), "")
+    store.append_decisions("trunk", [a_decision(1), a_decision(2), a_decision(3)])
+    store.append_rows("trunk", rows(0, 6))
+    store.append_rows("trunk", rows(6, 6))
+    store.add_offences(
+        "trunk", [Offence(policy="mine", step=step, outcome="slow") for step in (3, 9)]
+    )
+    origin = Origin(run="trunk", kind="fork", step=8)
+    made = store.branch_run(a_run("trunk", origin=origin), "key", revision=2, offences=8)
+
+    assert (made.name, made.revision, made.origin) == ("trunk-2", 2, origin)
+    assert store.get_run("trunk-2") == made
+    records = store.list_decisions("trunk-2")
+    audit.verify(records)
+    assert [one.decision for one in records] == [
+        one.decision for one in store.list_decisions("trunk")[:2]
+    ]
+    assert store.next_row("trunk-2") == 8
+    assert [one.step for one in store.list_offences("trunk-2")] == [3]
+    assert store.next_row("trunk") == 12
+    again = store.branch_run(a_run("trunk", origin=origin), "key", revision=2, offences=8)
+    assert again == made
 
 
 def test_it_is_known_how_trainers_have_fared(store):

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from rheostat.errors import InvalidSpec
-from rheostat.spec.loading import read_document, read_file, read_value
+from rheostat.spec.loading import MAX_LENGTH, MAX_YAML_LENGTH, read_document, read_file, read_value
 
 
 def mistakes(text):
@@ -109,3 +109,33 @@ def test_a_file_that_is_not_text_is_named(tmp_path):
 
     with pytest.raises(InvalidSpec, match=r"weights.yaml: must be UTF-8 text; byte 3 is not"):
         read_file(file)
+
+
+def test_merge_keys_that_multiply_are_refused_before_they_fill_the_memory():
+    """Found by trying: eight lines of ten merges each made ten to the eighth pairs."""
+    lines = ["a: &a {x: 1}"] + [
+        f"{name}: &{name} {{<<: [{','.join([f'*{before}'] * 10)}], y: 1}}"
+        for before, name in zip("abcdefghijk", "bcdefghijkl", strict=True)
+    ]
+
+    with pytest.raises(InvalidSpec, match="merge keys that make more than 100,000 values"):
+        read_document("\n".join(lines), "spec")
+
+
+def test_merge_keys_that_people_write_are_read():
+    text = "a: &a {x: 1}\nb: {<<: *a, y: 2}"
+
+    assert read_document(text, "spec") == {"a": {"x": 1}, "b": {"x": 1, "y": 2}}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("a: " + "x" * MAX_YAML_LENGTH, f"at most {MAX_YAML_LENGTH:,} .*unless it is JSON"),
+        ('{"a": "' + "x" * MAX_LENGTH + '"}', f"at most {MAX_LENGTH:,} characters"),
+    ],
+)
+def test_documents_that_are_too_long_are_refused_unread(text, told):
+    with pytest.raises(InvalidSpec, match=told):
+        read_document(text, "spec")
+    assert read_document('{"a": "' + "x" * MAX_YAML_LENGTH + '"}', "spec")

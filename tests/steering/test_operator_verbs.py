@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, RevisionConflict
-from rheostat.steering.records import Verb
+from rheostat.steering.records import Change, Verb
 from rheostat_policies import SCHEDULES
 from rheostat_policies.schedules.examples import EXAMPLE_RUN, EXAMPLES
 
@@ -123,6 +123,21 @@ def test_at_step_waits_for_its_step(make_rig: Any) -> None:
     assert waiting is None
     assert rig.lrs([3, 4, 5, 6]) == [0.1, 0.1, 0.05, 0.05]
     assert rig.outcomes[0].result.applied_step == 5
+
+
+def test_what_waits_already_is_not_done_twice_and_answers_whoever_asked_last(make_rig: Any) -> None:
+    rig = make_rig()
+    rig.run_to(2)
+    change = Change(verb=Verb.SCALE, value=0.5, at_step=5, request_id="later", expected_revision=0)
+    rig.submit(change)
+    rig.ask(Verb.SCALE, 0.5)
+    rig.submit(change)  # by the next daemon, which cannot know that it has passed the door
+
+    rig.run_to(6)
+
+    assert [one.request_id for one in rig.decisions].count("later") == 1
+    answers = [(one.ticket, one.result.request_id) for one in rig.outcomes]
+    assert answers == [(2, ""), (3, "later")]
 
 
 def test_at_step_in_the_past_acts_now(make_rig: Any) -> None:

@@ -196,7 +196,7 @@ def test_a_finished_run_goes_after_a_quarter_of_an_hour(source, clock, registry,
     assert value("rheostat_run_phase", run="digits", phase="failed") == 1
     clock[0] = 10_900.1
     samples = [sample for family in registry.collect() for sample in family.samples]
-    assert {sample.name for sample in samples} == {"rheostat_build_info"}
+    assert {sample.name for sample in samples} == {"rheostat_build_info", "rheostat_insecure"}
 
 
 def test_series_do_not_grow_with_time(source, registry):

@@ -1,6 +1,7 @@
 """Who may see the metrics: over real HTTPS, with certificates of CAs made up here."""
 
 import ssl
+import warnings
 
 import aiohttp
 import pytest
@@ -8,6 +9,8 @@ from cryptography.x509 import UniformResourceIdentifier
 from structlog.testing import capture_logs
 
 from rheostat.door.authenticating import Door, VerifiedCertificate
+from rheostat.door.binding import RolesFile
+from rheostat.door.roles import Role
 from rheostat.door.tls import PresentContext, TlsFiles
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.telemetry.server import TelemetryServer
@@ -34,7 +37,7 @@ async def serve(source):
 @pytest.fixture
 def ada(tmp_path):
     """A token that the file knows."""
-    made = new_token("ada")
+    made = new_token("ada", Role.VIEWER)
     (tmp_path / "tokens").write_text(f"{made.line}\n")
     return made
 
@@ -76,6 +79,22 @@ async def test_metrics_are_for_who_presents_a_token(serve, ours, ada, token_door
     assert await status_of(url, tls=tls, token=ada.token) == 200
 
 
+async def test_metrics_show_all_runs_and_so_need_a_viewer_of_all(serve, tmp_path, http):
+    bindings = "bindings: [{role: admin, principals: [ada], runs: [digits]}]"
+    (tmp_path / "roles.yaml").write_text(bindings)
+    bound, eve = new_token("ada"), new_token("eve")
+    (tmp_path / "tokens").write_text(f"{bound.line}\n{eve.line}\n")
+    door = Door([TokenFile(tmp_path / "tokens")], [RolesFile(tmp_path / "roles.yaml")])
+    url = f"http://{await serve(door=door)}/metrics"
+    bearer = {"Authorization": f"Bearer {bound.token}"}
+    async with http.get(url, headers=bearer) as answer:
+        denied = (answer.status, await answer.text())
+
+    assert denied[0] == 403
+    assert denied[1].startswith("ada lacks the role viewer for all runs")
+    assert await status_of(url, token=eve.token) == 403
+
+
 async def test_the_answer_401_names_the_scheme_and_not_the_reason(serve, http, token_door):
     url = f"http://{await serve(door=token_door)}/metrics"
     with capture_logs() as logs:
@@ -102,7 +121,9 @@ async def test_no_spelling_leads_around_the_door(serve, token_door, path):
 
 async def test_a_client_certificate_is_enough_where_one_is_demanded(serve, ours, authority):
     tls = context_of(ours.issue_server(), client_ca=ours.file)
-    url = f"https://{await serve(door=Door([VerifiedCertificate()]), tls=tls)}/metrics"
+    (ours.folder / "roles.yaml").write_text("bindings: [{role: viewer, principals: ['*']}]")
+    door = Door([VerifiedCertificate()], [RolesFile(ours.folder / "roles.yaml")])
+    url = f"https://{await serve(door=door, tls=tls)}/metrics"
     uri = ours.issue("prometheus", UniformResourceIdentifier("spiffe://x/prometheus"))
     eve = authority("theirs").issue("eve")
 
@@ -139,3 +160,48 @@ async def test_a_client_ca_that_is_replaced_is_forgotten(serve, ours, authority)
     with pytest.raises(aiohttp.ClientConnectionError):
         await status_of(url, tls=ada)
     assert await status_of(url, tls=eve) == 200
+
+
+@pytest.mark.parametrize(
+    ("valid", "ca", "logged"),
+    [
+        ((-3, -1), "ours", "certificate has expired"),
+        ((1, 3), "ours", "certificate is not yet valid"),
+        ((-1, 1), "theirs", "unable to get local issuer certificate"),
+        (None, "ours", "PEER_DID_NOT_RETURN_A_CERTIFICATE"),
+    ],
+)
+async def test_the_log_says_which_certificate_was_refused_and_why(
+    serve, ours, authority, valid, ca, logged
+):
+    tls = context_of(ours.issue_server(), client_ca=ours.file)
+    url = f"https://{await serve(tls=tls)}/metrics"
+    issuer = ours if ca == "ours" else authority(ca)
+    client = trusting(ours, issuer.issue("ada", valid=valid) if valid else None)
+    with capture_logs() as logs, pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=client)
+
+    assert {(one["event"], one["why"]) for one in logs} == {("handshake.refused", logged)}
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+async def test_versions_of_tls_that_are_broken_shake_no_hands(serve, ours, version):
+    url = f"https://{await serve(tls=context_of(ours.issue_server()))}/healthz"
+    old = trusting(ours)
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        old.minimum_version = old.maximum_version = version
+
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=old)
+
+
+async def test_suites_without_forward_secrecy_are_refused(serve, ours):
+    url = f"https://{await serve(tls=context_of(ours.issue_server()))}/healthz"
+    weak = trusting(ours)
+    weak.maximum_version = ssl.TLSVersion.TLSv1_2
+    weak.set_ciphers("AES128-GCM-SHA256:ECDHE-ECDSA-AES128-SHA:@SECLEVEL=0")
+
+    with pytest.raises(aiohttp.ClientConnectionError):
+        await status_of(url, tls=weak)

@@ -27,6 +27,7 @@ CONTRACT = {
     "rheostat_trainer_restarts_total": ("run", "reason"),
     "rheostat_run_phase": ("run", "phase"),
     "rheostat_build_info": ("version", "python"),
+    "rheostat_insecure": (),
 }
 """What dashboards rely on: add to it, never rename."""
 

@@ -155,3 +155,19 @@ async def test_promtool_finds_nothing_to_say(server, http):
     said, _ = await promtool.communicate(page)
 
     assert (promtool.returncode, said) == (0, b"")
+
+
+@pytest.mark.parametrize("is_insecure", [True, False])
+async def test_a_daemon_open_to_strangers_says_so(source, http, is_insecure):
+    server = TelemetryServer(
+        source,
+        address="127.0.0.1:0",
+        is_ready=lambda: True,
+        version="1.2.3",
+        is_insecure=is_insecure,
+    )
+    async with http.get(f"http://{await server.start()}/metrics") as answer:
+        text = await answer.text()
+    await server.stop()
+
+    assert f"rheostat_insecure {float(is_insecure)}" in text

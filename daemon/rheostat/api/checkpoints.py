@@ -2,7 +2,9 @@
 
 from rheostat.api.edits import given
 from rheostat.api.handling import Context, answers, principal_of, require_run
+from rheostat.api.permissions import may_create
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.messages import RollbackCommand
 from rheostat.runs.returning import mistakes
@@ -15,8 +17,9 @@ from rheostat.v1.checkpoints_pb2_grpc import CheckpointsServicer
 class CheckpointsApi(CheckpointsServicer):
     """Takes and lists the checkpoints of runs, and forks runs at them."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def SaveCheckpoint(
@@ -69,5 +72,6 @@ class CheckpointsApi(CheckpointsServicer):
             principal=principal_of(context),
             step=step,
             request_id=request.request_id,
+            permit=may_create(self._door),
         )
         return pb.ForkRunResponse(run=to_message(view, runs_pb2.Run()))

@@ -1,7 +1,8 @@
 """Errors as gRPC statuses, and back: the one table of public codes.
 
 A status carries `google.rpc.ErrorInfo` with the error's class name as its reason, and for invalid
-requests `google.rpc.BadRequest` with a violation per field. What nobody raised on purpose becomes
+requests `google.rpc.BadRequest` with a violation per field, for limits `google.rpc.RetryInfo` where
+it is known when to ask again. What nobody raised on purpose becomes
 INTERNAL with a sentence and no details: tracebacks are for the daemon's log.
 
 All of that travels in HTTP/2 trailers, of which gRPC clients take 8 KiB unless told otherwise. So
@@ -14,7 +15,7 @@ from typing import Any
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import code_pb2, status_pb2
-from google.rpc.error_details_pb2 import BadRequest, ErrorInfo
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 
 import rheostat.errors as errors
@@ -36,6 +37,7 @@ STATUS_OF: dict[type[RheostatError], int] = {
     errors.ResourceExhausted: code_pb2.RESOURCE_EXHAUSTED,
     errors.DeadlineExceeded: code_pb2.DEADLINE_EXCEEDED,
     errors.Unauthenticated: code_pb2.UNAUTHENTICATED,
+    errors.PermissionDenied: code_pb2.PERMISSION_DENIED,
     errors.StorageFailed: code_pb2.UNAVAILABLE,
 }
 """The code of every error that reaches a caller; a class without a row has its parent's."""
@@ -49,6 +51,10 @@ def to_status(error: RheostatError) -> grpc.Status:
     details = [_packed(ErrorInfo(reason=type(error).__name__, domain=DOMAIN))]
     if isinstance(error, InvalidRequest):
         details.append(_packed(_bad_request(error.violations)))
+    if isinstance(error, errors.ResourceExhausted) and error.retry_after is not None:
+        retry = RetryInfo()
+        retry.retry_delay.FromNanoseconds(round(error.retry_after * 1e9))
+        details.append(_packed(retry))
     message = _cut(str(error), _MAX_MESSAGE_BYTES)
     made: grpc.Status = rpc_status.to_status(
         status_pb2.Status(code=code, message=message, details=details)

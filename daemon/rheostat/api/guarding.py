@@ -1,22 +1,22 @@
-"""The interceptor before every call: who is asking, or no answer."""
+"""The interceptor before every call: who is asking, and whether they may; or no answer."""
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import aclosing
 from typing import Any, TypeAlias
-from urllib.parse import unquote
 
 import grpc
 
 from rheostat.api.errors import to_status
-from rheostat.api.handling import CALLER, PRINCIPAL_KEY, Context
+from rheostat.api.handling import Context
+from rheostat.api.judging import Case, watched
+from rheostat.api.permissions import PERMISSIONS
 from rheostat.door.authenticating import Door
-from rheostat.door.identity import CertificateNames, Presented, bearer_token
-from rheostat.errors import Unauthenticated
+from rheostat.door.limits import Pace
+from rheostat.errors import RheostatError
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
-_HEALTH = "/grpc.health.v1.Health/"
 _MAKERS: dict[str, Callable[..., Handler]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
     "unary_stream": grpc.unary_stream_rpc_method_handler,
@@ -26,77 +26,68 @@ _MAKERS: dict[str, Callable[..., Handler]] = {
 
 
 class Guard(grpc.aio.ServerInterceptor):
-    """Lets in whom the door knows; health is told to everybody, reflection is not.
+    """Lets in whom the door knows, to what they may do.
 
-    A stream is asked again before each of its messages, so that a token that is taken back ends it.
+    A stream is judged again at each of its messages, and every few seconds between them, so that a
+    token or a role that is taken back ends it.
     """
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, pace: Pace) -> None:
         self._door = door
+        self._pace = pace
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Put the question before the handler of a call."""
+        """Put the questions before the handler of a call."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_HEALTH):
-            return handler
+        if handler is None:
+            return None
         # Only the handler is given the context with the caller's certificate, so it is wrapped.
         [kind] = [kind for kind in _MAKERS if getattr(handler, kind) is not None]
+        # gRPC would read a request before it asks anybody; who may not call learns nothing of it.
         return _MAKERS[kind](
-            self._guarded(getattr(handler, kind), method),
-            request_deserializer=handler.request_deserializer,
+            self._guarded(handler, kind, handler_call_details.method),
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
-    def _guarded(self, handler: Callable[..., Any], method: str) -> Callable[..., Any]:
+    def _guarded(self, handler: Any, kind: str, method: str) -> Callable[..., Any]:
+        inner = getattr(handler, kind)
+
+        def opened(context: Context) -> Case:
+            permission, parse = PERMISSIONS.get(method), handler.request_deserializer
+            return Case(self._door, context, method, permission, parse, self._pace)
+
+        async def begun(case: Case, request: Any) -> Any:
+            """Return what the handler is given, once the caller may have an answer."""
+            if kind.startswith("unary"):
+                return await case.read(request)
+            await case.begin()
+            return case.read_all(request)
+
         async def answer(request: Any, context: Context) -> Any:
-            await self._identify(context, method)
-            return await handler(request, context)
+            case = opened(context)
+            try:
+                ready = await begun(case, request)
+                if kind == "unary_unary":
+                    return await inner(ready, context)
+                async with watched(case):
+                    return await inner(ready, context)
+            except RheostatError as error:
+                await context.abort_with_status(to_status(error))
 
         async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            await self._identify(context, method)
-            async with aclosing(handler(request, context)) as messages:
-                async for message in messages:
-                    await self._identify(context, method)
-                    yield message
+            case = opened(context)
+            try:
+                ready = await begun(case, request)
+                async with watched(case), aclosing(inner(ready, context)) as messages:
+                    async for message in messages:
+                        await case.ask()
+                        yield message
+            except RheostatError as error:
+                await context.abort_with_status(to_status(error))
 
-        return stream if inspect.isasyncgenfunction(handler) else answer
-
-    async def _identify(self, context: Context, method: str) -> None:
-        try:
-            identity = await self._door.identify(_presented(context), to=method)
-        except Unauthenticated as error:
-            await context.abort_with_status(to_status(error))
-        CALLER.set(identity)
-
-
-def _presented(context: Context) -> Presented:
-    metadata = dict(context.invocation_metadata() or ())
-    authorization, claim = (
-        value if isinstance(value, str) else ""
-        for value in (metadata.get("authorization", ""), metadata.get(PRINCIPAL_KEY, ""))
-    )
-    return Presented(
-        peer=context.peer(),
-        token=bearer_token(authorization),
-        certificate=_certificate(context),
-        claim=unquote(claim),
-    )
-
-
-def _certificate(context: Context) -> CertificateNames | None:
-    """Return the names in the client's certificate, which TLS has verified."""
-    found = context.auth_context()
-    if "x509_pem_cert" not in found:
-        return None
-    uris, dns, emails, common_names = (
-        tuple(name.decode(errors="replace") for name in found.get(key, ()))
-        for key in ("peer_uri", "peer_dns", "peer_email", "x509_common_name")
-    )
-    return CertificateNames(
-        uris=uris, dns=dns, emails=emails, common_name="".join(common_names[:1])
-    )
+        return stream if inspect.isasyncgenfunction(inner) else answer

@@ -75,6 +75,11 @@ def principal_of(context: Context) -> str:
     return identity.principal if identity is not None else context.peer()
 
 
+def caller() -> Identity:
+    """Return who is asking, as the interceptor has found out."""
+    return CALLER.get()
+
+
 def require_run(name: str) -> str:
     """Return the name of a run, which every request about one must give."""
     if not name:

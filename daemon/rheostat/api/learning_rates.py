@@ -15,7 +15,9 @@ from rheostat.api.handling import (
     require_revision,
     require_run,
 )
+from rheostat.api.permissions import permit_code
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest
 from rheostat.runs.service import RunService
 from rheostat.steering.records import Change, Verb
@@ -26,8 +28,9 @@ from rheostat.v1.learning_rates_pb2_grpc import LearningRatesServicer
 class LearningRatesApi(LearningRatesServicer):
     """Shows, changes and explains learning rates."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def GetLearningRates(
@@ -91,6 +94,24 @@ class LearningRatesApi(LearningRatesServicer):
         return to_message(explained, pb.ExplainLearningRatesResponse())
 
     @answers
+    async def ListHeldChanges(
+        self, request: pb.ListHeldChangesRequest, context: Context
+    ) -> pb.ListHeldChangesResponse:
+        response = pb.ListHeldChangesResponse()
+        for held in await self._service.list_held_changes(require_run(request.run)):
+            to_message(held, response.changes.add())
+        return response
+
+    @answers
+    async def ApproveChange(
+        self, request: pb.ApproveChangeRequest, context: Context
+    ) -> pb.ApproveChangeResponse:
+        result = await self._service.approve_change(
+            require_run(request.run), request.request_id, principal=principal_of(context)
+        )
+        return pb.ApproveChangeResponse(change=response_of(result))
+
+    @answers
     async def ListDecisions(
         self, request: pb.ListDecisionsRequest, context: Context
     ) -> pb.ListDecisionsResponse:
@@ -112,6 +133,7 @@ class LearningRatesApi(LearningRatesServicer):
         """Make a change of the schedule that came with the usual options."""
         run = require_run(request.run)
         asked = msgspec.structs.replace(change, principal=principal_of(context))
+        await permit_code(self._door, run, asked)
         wait = given(request.options, "wait", True)
         try:
             return response_of(await self._service.change_learning_rate(run, asked, wait=wait))

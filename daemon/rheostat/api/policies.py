@@ -17,7 +17,9 @@ from rheostat.api.edits import (
     update_of,
 )
 from rheostat.api.handling import Context, answers, principal_of, require_run, streams
+from rheostat.api.permissions import permit_code
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation
 from rheostat.runs.records import RunView
 from rheostat.runs.service import RunService
@@ -32,8 +34,9 @@ from rheostat.v1.policies_pb2_grpc import PoliciesServicer
 class PoliciesApi(PoliciesServicer):
     """Attaches policies, and speaks with those that run elsewhere."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def ListPolicyTypes(
@@ -104,6 +107,7 @@ class PoliciesApi(PoliciesServicer):
         """Make a change of a policy that came with the usual options."""
         run = require_run(request.run)
         asked = msgspec.structs.replace(change, principal=principal_of(context))
+        await permit_code(self._door, run, asked)
         wait = given(request.options, "wait", True)
         try:
             return response_of(await self._service.change_learning_rate(run, asked, wait=wait))

@@ -6,13 +6,17 @@ from rheostat.api.edits import given
 from rheostat.api.handling import (
     Context,
     answers,
+    caller,
     page_size,
     principal_of,
     require_revision,
     require_run,
     streams,
 )
+from rheostat.api.permissions import may_create
 from rheostat.api.translate import to_message
+from rheostat.door.authenticating import Door
+from rheostat.door.roles import Right, Role
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.records import RunView, WatchEvent
 from rheostat.runs.service import RunService
@@ -25,8 +29,9 @@ _MAX_TOKEN_LENGTH = 18  # a number of 64 bits; int() refuses thousands of digits
 class RunsApi(RunsServicer):
     """Creates, shows, watches and ends runs."""
 
-    def __init__(self, service: RunService) -> None:
+    def __init__(self, service: RunService, door: Door) -> None:
         self._service = service
+        self._door = door
 
     @answers
     async def CreateRun(
@@ -36,6 +41,7 @@ class RunsApi(RunsServicer):
             request.spec,
             principal=principal_of(context),
             request_id=request.request_id,
+            permit=may_create(self._door),
             priority=request.priority,
         )
         return pb.CreateRunResponse(run=_run(view))
@@ -49,12 +55,15 @@ class RunsApi(RunsServicer):
     async def ListRuns(self, request: pb.ListRunsRequest, context: Context) -> pb.ListRunsResponse:
         size = page_size(request.page_size if request.HasField("page_size") else None)
         start = _page_start(request.page_token)
-        views = await self._service.list_runs()
+        views = [view for view in await self._service.list_runs() if await self._shows(view)]
         page, end = views[start : start + size], start + size
         return pb.ListRunsResponse(
             runs=[_run(view) for view in page],
             next_page_token=str(end) if end < len(views) else "",
         )
+
+    async def _shows(self, view: RunView) -> bool:
+        return await self._door.allows(caller(), Right(Role.VIEWER, view.name))
 
     @answers
     async def PauseRun(self, request: pb.PauseRunRequest, context: Context) -> pb.PauseRunResponse:

@@ -1,15 +1,17 @@
 """The gRPC server: services, health and reflection on one address, behind one door."""
 
 import grpc
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from rheostat.api.checkpoints import CheckpointsApi
 from rheostat.api.guarding import Guard
+from rheostat.api.health import Health
 from rheostat.api.learning_rates import LearningRatesApi
 from rheostat.api.policies import PoliciesApi
 from rheostat.api.runs import RunsApi
 from rheostat.door.authenticating import Door, open_door
+from rheostat.door.limits import Limits, Pace
 from rheostat.door.reloading import Reloaded
 from rheostat.door.tls import Certificates
 from rheostat.errors import FailedPrecondition
@@ -26,11 +28,12 @@ SERVICES = (
     policies_pb2.DESCRIPTOR.services_by_name["Policies"].full_name,
     checkpoints_pb2.DESCRIPTOR.services_by_name["Checkpoints"].full_name,
 )
-MAX_MESSAGE_BYTES = 4 * 2**20
-"""Longest request: the largest honest one is a spec."""
 _OPTIONS = (
-    ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
     ("grpc.so_reuseport", 0),  # a busy port is an error, not a second daemon on it
+    ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing is hung up on
+    ("grpc.max_connection_idle_ms", 300_000),  # a client that comes back connects anew
+    ("grpc.max_metadata_size", 16 * 2**10),
+    ("grpc.absolute_max_metadata_size", 16 * 2**10),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
@@ -43,6 +46,8 @@ class ApiServer:
         service: what is served.
         address: `host:port` or `unix:path`; port 0 takes a free one.
         door: who may call; by default everybody, under the name they give.
+        limits: how much callers may ask for; None is what is usual.
+        reflects: whether callers may ask which services and messages there are.
         certificates: for TLS, taken anew for each connection; without them there is none.
     """
 
@@ -52,20 +57,28 @@ class ApiServer:
         *,
         address: str,
         door: Door | None = None,
+        limits: Limits | None = None,
+        reflects: bool = True,
         certificates: Reloaded[Certificates] | None = None,
     ) -> None:
         self._address = address
         self._certificates = certificates
-        guard = Guard(door or open_door())
-        self._server = grpc.aio.server(options=_OPTIONS, interceptors=[guard])
-        self._health = health.aio.HealthServicer()
-        add_RunsServicer_to_server(RunsApi(service), self._server)
-        add_LearningRatesServicer_to_server(LearningRatesApi(service), self._server)
-        add_PoliciesServicer_to_server(PoliciesApi(service), self._server)
-        add_CheckpointsServicer_to_server(CheckpointsApi(service), self._server)
+        door = door or open_door()
+        limits = limits or Limits()
+        self._server = grpc.aio.server(
+            options=(*_OPTIONS, ("grpc.max_receive_message_length", limits.message_bytes)),
+            interceptors=[Guard(door, Pace(limits))],
+            maximum_concurrent_rpcs=limits.concurrent_calls,
+        )
+        self._health = Health(("", *SERVICES))
+        add_RunsServicer_to_server(RunsApi(service, door), self._server)
+        add_LearningRatesServicer_to_server(LearningRatesApi(service, door), self._server)
+        add_PoliciesServicer_to_server(PoliciesApi(service, door), self._server)
+        add_CheckpointsServicer_to_server(CheckpointsApi(service, door), self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
-        reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
+        if reflects:
+            names = (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name)
+            reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), self._server)
 
     async def start(self) -> str:
         """Begin to serve and return the address, with the real port where 0 was asked for.

@@ -69,6 +69,11 @@ def submit(
     )
     with connect(address, state_dir) as client:
         result = client.change_learning_rate(run, change, wait=not no_wait, timeout=timeout)
+    print_change(run, result, as_json)
+
+
+def print_change(run: str, result: ChangeResult, as_json: bool) -> None:
+    """Say what a change did."""
     if as_json:
         print_json(change_result(result), one_line=True)
     else:

@@ -5,9 +5,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 
 from rheostat.cli.bases import Base, bases_of
+from rheostat.cli.changes import print_change
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
 from rheostat.cli.phrases import (
@@ -96,6 +98,47 @@ def _together(bases: Iterable[Base]) -> dict[str, list[str]]:
     for base in bases:
         said.setdefault(base.sentence, []).append(base.group)
     return said
+
+
+@app.command()
+def held(
+    run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
+) -> None:
+    """List the changes that wait for a second person's approval."""
+    with connect(address, state_dir) as client:
+        waiting = client.list_held_changes(run)
+    if as_json:
+        print_json([msgspec.to_builtins(one) for one in waiting])
+        return
+    table = make_table(
+        "request", "who", "what", "moves by", "reason", "until", numbers=("moves by",)
+    )
+    for one in waiting:
+        value = "" if one.value is None else f" {number(one.value, 6)}"
+        groups = f" of {', '.join(one.groups)}" if one.groups else ""
+        until = datetime.fromtimestamp(one.expires_at).strftime("%H:%M:%S")
+        moves_by = f"{number(one.ratio, 4)} x"
+        row = (one.request_id, one.principal, f"{one.verb}{value}{groups}", moves_by)
+        table.add_row(*row, one.reason or "-", until)
+    if waiting:
+        OUT.print(table)
+        say(f"Approve one with: rheostat lr approve {run} REQUEST")
+    else:
+        say(f"No change of {run} waits for approval.")
+
+
+@app.command()
+def approve(
+    run: RunName,
+    request: Annotated[str, typer.Argument(metavar="REQUEST", help="As `lr held` shows it.")],
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Approve a change that somebody else has asked for; it acts at the next step."""
+    with connect(address, state_dir) as client:
+        result = client.approve_change(run, request)
+    print_change(run, result, as_json)
 
 
 @app.command()

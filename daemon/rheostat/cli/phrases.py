@@ -117,10 +117,11 @@ def policy_states(policy: PolicyStatus) -> Iterator[str]:
 
 
 def who(decision: Decision) -> str:
-    """Return the person behind a decision, or the policy of a rollback; else its source."""
+    """Return the person behind a decision, or both, or a rollback's policy; else its source."""
     if decision.rollback is not None and decision.rollback.policy:
         return f"{POLICY_PREFIX}{decision.rollback.policy}"
-    return decision.principal or decision.source
+    asked = decision.principal or decision.source
+    return f"{asked}, approved by {decision.approved_by}" if decision.approved_by else asked
 
 
 def what(decision: Decision) -> str:

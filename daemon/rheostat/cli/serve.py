@@ -11,7 +11,13 @@ from rheostat.cli.options import STATE_DIR_HELP
 DEFAULT_ADDRESS = "127.0.0.1:50051"
 DEFAULT_METRICS_ADDRESS = "127.0.0.1:9464"
 DEFAULT_DRAIN_SECONDS = 30.0
+DEFAULT_MESSAGE_BYTES = 4 * 2**20
+DEFAULT_REQUESTS_PER_MINUTE = 12_000
+DEFAULT_STREAMS = 100
+DEFAULT_CONCURRENT_CALLS = 1_000
+DEFAULT_KUBE_AUDIENCE = "rheostat"
 _ACCESS = "Who may call"
+_LIMITS = "What callers may ask for"
 _KUBERNETES = "Kubernetes"
 
 
@@ -72,6 +78,24 @@ def serve(
             help="Know callers by bearer tokens, one line each as `rheostat token` prints them.",
         ),
     ] = None,
+    roles: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="RHEOSTAT_ROLES",
+            metavar="FILE",
+            rich_help_panel=_ACCESS,
+            help="Who may do what (YAML); read again when it changes.",
+        ),
+    ] = None,
+    reflection: Annotated[
+        bool,
+        typer.Option(
+            "--reflection",
+            envvar="RHEOSTAT_REFLECTION",
+            rich_help_panel=_ACCESS,
+            help="Offer gRPC reflection, which is off where callers must prove who they are.",
+        ),
+    ] = False,
     insecure: Annotated[
         bool,
         typer.Option(
@@ -81,6 +105,56 @@ def serve(
             help="Let other machines call without TLS, or without being asked who they are.",
         ),
     ] = False,
+    allow_import: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="RHEOSTAT_ALLOW_IMPORT",
+            metavar="PATTERN",
+            rich_help_panel=_LIMITS,
+            help="Let admins' specs and policies name such code, as 'my_module:*'; repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    data_root: Annotated[
+        list[Path] | None,
+        typer.Option(
+            envvar="RHEOSTAT_DATA_ROOT",
+            metavar="DIR",
+            rich_help_panel=_LIMITS,
+            help="Let specs read below this folder; repeatable; by default below the present one.",
+            show_default=False,
+        ),
+    ] = None,
+    max_message_bytes: Annotated[
+        int,
+        typer.Option(
+            envvar="RHEOSTAT_MAX_MESSAGE_BYTES", rich_help_panel=_LIMITS, help="Of one request."
+        ),
+    ] = DEFAULT_MESSAGE_BYTES,
+    max_requests_per_minute: Annotated[
+        int,
+        typer.Option(
+            envvar="RHEOSTAT_MAX_REQUESTS_PER_MINUTE",
+            rich_help_panel=_LIMITS,
+            help="Of one principal.",
+        ),
+    ] = DEFAULT_REQUESTS_PER_MINUTE,
+    max_streams: Annotated[
+        int,
+        typer.Option(
+            envvar="RHEOSTAT_MAX_STREAMS",
+            rich_help_panel=_LIMITS,
+            help="Watches, exports and remote policies of one principal at once.",
+        ),
+    ] = DEFAULT_STREAMS,
+    max_concurrent_calls: Annotated[
+        int,
+        typer.Option(
+            envvar="RHEOSTAT_MAX_CONCURRENT_CALLS",
+            rich_help_panel=_LIMITS,
+            help="Of all callers together.",
+        ),
+    ] = DEFAULT_CONCURRENT_CALLS,
     specs: Annotated[
         Path | None,
         typer.Option(
@@ -106,6 +180,23 @@ def serve(
             help="That namespace; by default the pod's own, or the kubeconfig's.",
         ),
     ] = None,
+    kube_auth: Annotated[
+        bool,
+        typer.Option(
+            "--kube-auth",
+            envvar="RHEOSTAT_KUBE_AUTH",
+            rich_help_panel=_KUBERNETES,
+            help="Know callers by tokens of service accounts, and let RBAC say what they may.",
+        ),
+    ] = False,
+    kube_audience: Annotated[
+        str,
+        typer.Option(
+            envvar="RHEOSTAT_KUBE_AUDIENCE",
+            rich_help_panel=_KUBERNETES,
+            help="Whom such a token must be made for.",
+        ),
+    ] = DEFAULT_KUBE_AUDIENCE,
     daemon_name: Annotated[
         str | None,
         typer.Option(
@@ -151,6 +242,7 @@ def serve(
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C."""
     from rheostat import app
+    from rheostat.door.limits import Limits
     from rheostat.settings import Settings
 
     app.serve(
@@ -163,10 +255,22 @@ def serve(
             tls_key=tls_key,
             tls_client_ca=tls_client_ca,
             tokens=tokens,
+            roles=roles,
+            reflection=reflection,
             insecure=insecure,
+            allow_imports=tuple(allow_import or ()),
+            data_roots=tuple(data_root or ()),
+            limits=Limits(
+                message_bytes=max_message_bytes,
+                requests_per_minute=max_requests_per_minute,
+                streams=max_streams,
+                concurrent_calls=max_concurrent_calls,
+            ),
             specs=specs,
             kubernetes=kubernetes,
             kube_namespace=kube_namespace,
+            kube_auth=kube_auth,
+            kube_audience=kube_audience,
             daemon_name=daemon_name,
             max_concurrent_runs=max_concurrent_runs,
             max_restarts=max_restarts,

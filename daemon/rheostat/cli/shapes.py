@@ -127,6 +127,7 @@ def decision_fields(decision: Decision) -> dict[str, Any]:
         "applied_step": decision.applied_step,
         "source": decision.source,
         "principal": decision.principal,
+        "approved_by": decision.approved_by,
         "verb": decision.verb,
         "value": decision.value,
         "edit": msgspec.to_builtins(decision.edit),

@@ -19,6 +19,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RollbackResult,
     RunView,
     StepRows,
@@ -170,6 +171,14 @@ class AsyncClient:
     ) -> ChangeResult:
         """Change the LR of a run's groups; see `Client.change_learning_rate`."""
         return await self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    async def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
+        """Return the changes of a run that wait for a second principal's approval, oldest first."""
+        return await self._ask(calls.list_held_changes(run))
+
+    async def approve_change(self, run: str, request_id: str) -> ChangeResult:
+        """Carry out a change that waits for approval; who asked for it cannot approve it."""
+        return await self._ask(calls.approve_change(run, request_id))
 
     async def explain(self, run: str, step: int | None = None) -> Explanation:
         """Return how the LRs of a finished step came about, or how the present ones do."""

@@ -21,6 +21,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RollbackResult,
     RunView,
     Snapshot,
@@ -276,19 +277,35 @@ def change_learning_rate(run: str, change: Change, wait: bool) -> Call[ChangeRes
     It carries a key, so that it can be repeated safely.
     """
 
-    def read(answer: Any) -> ChangeResult:
-        response = answer if isinstance(answer, pb.ChangeLearningRateResponse) else answer.change
-        decided = response.HasField("decision")
-        decision = to_record(response.decision, Decision) if decided else None
-        return ChangeResult(
-            decision=decision, request_id=response.request_id, dry_run=response.dry_run
-        )
-
     keyed = msgspec.structs.replace(change, request_id=change.request_id or str(uuid.uuid4()))
     path, request = request_of(run, keyed, wait)
     module = policies_pb2 if path.startswith("Policies/") else pb
     response = getattr(module, f"{path.partition('/')[2]}Response")
-    return Call(f"/rheostat.v1.{path}", request, response, read)
+    return Call(f"/rheostat.v1.{path}", request, response, _result)
+
+
+def list_held_changes(run: str) -> Call[tuple[HeldChange, ...]]:
+    """Return the call that lists the changes of a run that wait for approval."""
+    return Call(
+        _learning_rates("ListHeldChanges"),
+        filled(pb.ListHeldChangesRequest, run=run),
+        pb.ListHeldChangesResponse,
+        lambda response: tuple(to_record(one, HeldChange) for one in response.changes),
+    )
+
+
+def approve_change(run: str, request_id: str) -> Call[ChangeResult]:
+    """Return the call that approves a change."""
+    request = filled(pb.ApproveChangeRequest, run=run, request_id=request_id)
+    return Call(_learning_rates("ApproveChange"), request, pb.ApproveChangeResponse, _result)
+
+
+def _result(answer: Any) -> ChangeResult:
+    """Return what a change did, of the answer to any request for one."""
+    response = answer if isinstance(answer, pb.ChangeLearningRateResponse) else answer.change
+    decided = response.HasField("decision")
+    decision = to_record(response.decision, Decision) if decided else None
+    return ChangeResult(decision=decision, request_id=response.request_id, dry_run=response.dry_run)
 
 
 def explain(run: str, step: int | None) -> Call[Explanation]:

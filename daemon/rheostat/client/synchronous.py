@@ -18,6 +18,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     RollbackResult,
     RunView,
     StepRows,
@@ -222,6 +223,14 @@ class Client:
                 its way: ask again with the same `request_id`.
         """
         return self._ask(calls.change_learning_rate(run, change, wait), timeout)
+
+    def list_held_changes(self, run: str) -> tuple[HeldChange, ...]:
+        """Return the changes of a run that wait for a second principal's approval, oldest first."""
+        return self._ask(calls.list_held_changes(run))
+
+    def approve_change(self, run: str, request_id: str) -> ChangeResult:
+        """Carry out a change that waits for approval; who asked for it cannot approve it."""
+        return self._ask(calls.approve_change(run, request_id))
 
     def explain(self, run: str, step: int | None = None) -> Explanation:
         """Return how the LRs of a finished step came about, or how the present ones do."""

@@ -64,7 +64,7 @@ class ApiServer:
     async def list_runs(self) -> tuple[list[Document], str]:
         """Return all resources, and the version that a watch can go on from."""
         call = self._resources.list_namespaced_custom_object_without_preload_content
-        answer = await self._ask(call, **self._all_runs)
+        answer = await ask(call, **self._all_runs)
         return answer["items"], answer["metadata"]["resourceVersion"]
 
     async def watch_runs(self, version: str) -> AsyncGenerator[tuple[str, Document]]:
@@ -93,22 +93,22 @@ class ApiServer:
     async def patch_run(self, name: str, patch: Mapping[str, Any]) -> Document:
         """Merge a patch into a resource, but not into its status, and return the result."""
         call = self._resources.patch_namespaced_custom_object_without_preload_content
-        return await self._ask(call, **self._run(name), body=dict(patch), **_patching())
+        return await ask(call, **self._run(name), body=dict(patch), **_patching())
 
     async def patch_status(self, name: str, patch: Mapping[str, Any]) -> Document:
         """Merge a patch into a resource's status, and into nothing else, and return the result."""
         call = self._resources.patch_namespaced_custom_object_status_without_preload_content
-        return await self._ask(call, **self._run(name), body=dict(patch), **_patching())
+        return await ask(call, **self._run(name), body=dict(patch), **_patching())
 
     async def create_event(self, event: Document) -> None:
         """Keep a new Event."""
         call = self._core.create_namespaced_event_without_preload_content
-        await self._ask(call, namespace=self.namespace, body=event, field_manager=MANAGER)
+        await ask(call, namespace=self.namespace, body=event, field_manager=MANAGER)
 
     async def patch_event(self, name: str, patch: Mapping[str, Any]) -> None:
         """Merge a patch into an Event."""
         call = self._core.patch_namespaced_event_without_preload_content
-        await self._ask(call, name=name, namespace=self.namespace, body=dict(patch), **_patching())
+        await ask(call, name=name, namespace=self.namespace, body=dict(patch), **_patching())
 
     @property
     def _all_runs(self) -> dict[str, str]:
@@ -122,15 +122,21 @@ class ApiServer:
     def _run(self, name: str) -> dict[str, str]:
         return {**self._all_runs, "name": name}
 
-    async def _ask(self, call: Call, **arguments: Any) -> Document:
-        try:
-            response = await call(**arguments, _request_timeout=CALL_SECONDS)
-            async with response:
-                await _check(response)
-                answer: Document = json.loads(await response.read())
-                return answer
-        except _FAILURES as error:
-            raise _unreachable(error) from error
+
+async def ask(call: Call, **arguments: Any) -> Document:
+    """Make a call of the official client, and return the answer as the API server gave it.
+
+    Raises:
+        CallFailed: if the API server refuses it, or cannot be reached.
+    """
+    try:
+        response = await call(**arguments, _request_timeout=CALL_SECONDS)
+        async with response:
+            await _check(response)
+            answer: Document = json.loads(await response.read())
+            return answer
+    except _FAILURES as error:
+        raise _unreachable(error) from error
 
 
 _FAILURES = (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError)

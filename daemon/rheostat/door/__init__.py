@@ -1,7 +1,8 @@
-"""Who may come in: certificates, tokens, and the names they prove.
+"""Who may come in, and what they may do: certificates, tokens, the names they prove, and roles.
 
-Here the files behind TLS and bearer tokens are read, and read again when they change, and whoever
-calls is given an identity. `api` and `telemetry` ask at each call and say no in their own protocol;
-how gRPC or HTTP carry a token or a certificate is not known here. What a caller may do is not
-decided here either: this room says who it is. May ask nothing but `rheostat.errors`.
+Here the files behind TLS, bearer tokens and roles are read, and read again when they change, and
+whoever calls is given an identity and judged by its rights. `api` and `telemetry` ask at each call
+and say no in their own protocol; how gRPC or HTTP carry a token or a certificate is not known here,
+nor which call takes which role. May ask `rheostat.errors`, and `rheostat.spec` for how a document
+is read.
 """

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
 
+from rheostat.door.roles import Right, Role
+
 MAX_NAME_LENGTH = 128
 """Characters of a principal's name."""
 
@@ -15,6 +17,8 @@ class Proof(StrEnum):
     """By a bearer token."""
     CERTIFICATE = "certificate"
     """By a client certificate."""
+    KUBERNETES = "kubernetes"
+    """By a token that the API server vouches for."""
     CLAIM = "claim"
     """Not at all: the caller says so."""
 
@@ -26,6 +30,10 @@ class Identity:
     principal: str
     """The name that decision records carry."""
     proof: Proof
+    role: Role | None = None
+    """What the proof itself allows, for all runs; None where that stands elsewhere."""
+    groups: tuple[str, ...] = ()
+    """What the caller belongs to, where somebody vouches for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +78,14 @@ class Authenticator(Protocol):
 
     async def identify(self, presented: Presented) -> Identity | None:
         """Return who presents this; None where this proof is missing or unknown here."""
+        ...
+
+
+class Authorizer(Protocol):
+    """Knows some of what callers may do. Whatever one of them allows is allowed."""
+
+    async def allows(self, identity: Identity, right: Right) -> bool:
+        """Tell whether somebody has a right."""
         ...
 
 

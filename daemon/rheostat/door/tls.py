@@ -5,8 +5,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+import structlog
+
 from rheostat.door.reloading import Reloaded
 from rheostat.errors import InvalidRequest, Violation
+
+_SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+
+log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +33,10 @@ class TlsFiles:
             InvalidRequest: if one is missing or none of its kind, or key and certificate differ.
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        # What gRPC's own library takes as well: nothing without forward secrecy.
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.set_ciphers(_SUITES)
+        context.sslobject_class = LoggedHandshake
         try:
             # An empty password is a wrong one; without any, OpenSSL would ask at the terminal.
             context.load_cert_chain(self.cert, self.key, password="")
@@ -71,6 +81,21 @@ class Certificates:
     client_ca: bytes | None
     context: ssl.SSLContext
     """The same, for HTTP."""
+
+
+class LoggedHandshake(ssl.SSLObject):
+    """A connection that says in the log why a client was not let in; the client is told nothing."""
+
+    def do_handshake(self) -> None:
+        """Shake hands, as far as what has arrived allows."""
+        try:
+            super().do_handshake()
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except ssl.SSLError as error:
+            why = getattr(error, "verify_message", "") or error.reason or str(error)
+            log.warning("handshake.refused", why=why)
+            raise
 
 
 class PresentContext(ssl.SSLContext):

@@ -5,10 +5,12 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
+from typing import Literal
 
 from rheostat.learning.seat import Seat
-from rheostat.spec.models import DataSpec, Spec
+from rheostat.spec.models import DataSpec, EvaluateSpec, Spec
 from rheostat.trainer.building import build
 from rheostat.trainer.data import Data, load_data
 from rheostat.trainer.generators import Generators
@@ -24,8 +26,9 @@ class Child:
     """One run under an agent, from its first window to its last.
 
     Args:
-        spec: of the run; it is validated every `every` steps, whatever it says.
+        spec: of the run; what it says of validation counts for nothing.
         every: steps of a window.
+        validates: whether after every window, or once at its end.
         observes: fields of an `Observation` to measure.
         divergence_ratio: train loss, as a multiple of the first step's, that ends it.
 
@@ -38,6 +41,7 @@ class Child:
         spec: Spec,
         *,
         every: int,
+        validates: Literal["windows", "end"] = "windows",
         observes: tuple[str, ...] = (),
         divergence_ratio: float = math.inf,
     ) -> None:
@@ -48,13 +52,13 @@ class Child:
         self._every = every
         self._observes = observes
         self._hopeless = divergence_ratio
-        evaluate = spec.evaluate.model_copy(update={"every": every})
-        evaluated = spec.model_copy(update={"evaluate": evaluate})
         self._generators = Generators()
         with self._generators:
-            parts = build(evaluated, spec.name, data=read_data(spec.data), join=self._join)
+            parts = build(spec, spec.name, data=read_data(spec.data), join=self._join)
             self._steering = parts.steering
-            self._loop = Loop(parts, Nobody(), Alone())
+            evaluate = EvaluateSpec(every=every if validates == "windows" else parts.steps)
+            validated = parts.spec.model_copy(update={"evaluate": evaluate})
+            self._loop = Loop(replace(parts, spec=validated), Nobody(), Alone())
             train_mode(parts.model, parts.optimizer)
 
     @property
@@ -101,10 +105,10 @@ class Child:
             return
         seen = self.observation()
         loss = seen.validation_loss
-        if loss is None or not math.isfinite(loss):
+        if loss is not None and not math.isfinite(loss):
             self.has_diverged = True
         else:
-            self.validation_loss = loss
+            self.validation_loss = self.validation_loss if loss is None else loss
             # Where a loss may be negative, a multiple of the first says nothing.
             self.has_diverged = seen.train_loss > self._hopeless > 0
 

@@ -49,6 +49,13 @@ class PpoSection(Section):
         description="first logarithm of the deviation of continuous actions; with 0, a third of "
         "them would lie at the bounds",
     )
+    exploration_every: int | None = Field(
+        default=None,
+        ge=1,
+        description="actions for which one and the same random function of what is seen is added "
+        "to the answers (Raffin et al., arXiv 2005.05719); by default each action has noise of its "
+        "own. One LR of many hardly shows in the end of a run; all of them, moved together, do",
+    )
     clip_observations: float = Field(
         default=10.0, gt=0, description="bound of normalised observations and rewards"
     )

@@ -66,7 +66,7 @@ class LearningRate(gymnasium.Env[Seen, Any]):
         actions in the longest episode."""
         self._answers = mode.answers
         self._observes = observed_by(mode.features)
-        self._base_runs = BaseRuns(mode.every, mode.divergence_ratio)
+        self._base_runs = BaseRuns(mode.every, mode.divergence_ratio, mode.validates)
         width = len(mode.features)
         is_anchored = isinstance(mode, AnchoredSection)
         shape = (self.groups, width) if is_anchored else (width,)
@@ -91,18 +91,21 @@ class LearningRate(gymnasium.Env[Seen, Any]):
         self._draw = self._disturbed(draw(self.tasks, self.np_random, options or {}))
         spec = self._draw.spec
         if isinstance(self.mode, AnchoredSection):
-            base = self._base_runs.losses(spec)
+            losses = self._base_runs.losses(spec)
+            base = losses if self.mode.paid == "windows" else losses[-1:]
             self._reward = Improvement(base, self.mode.divergence_penalty)
         else:
             self._reward = NegativeLoss()
         self._child = Child(
             spec,
             every=self.mode.every,
+            validates=self.mode.validates,
             observes=self._observes,
             divergence_ratio=self.mode.divergence_ratio,
         )
         self._child.begin()
-        self._reward.begin(self._child.validation_loss)
+        if self.mode.paid == "windows":
+            self._reward.begin(self._child.validation_loss)
         return self._seen(), self._info()
 
     def step(self, action: Any) -> tuple[Seen, float, bool, bool, dict[str, Any]]:
@@ -112,8 +115,10 @@ class LearningRate(gymnasium.Env[Seen, Any]):
             child.advance(self._factors(action))
         if child.has_diverged:
             reward = self._reward.fine(child.windows_left)
-        else:
+        elif self.mode.paid == "windows" or child.is_over:
             reward = self._reward.pay(child.validation_loss)
+        else:
+            reward = 0.0
         # As learners keep it; so it is the same, whatever collects it.
         paid = float(np.float32(reward))
         return self._seen(), paid, child.is_over, False, self._info()

@@ -167,6 +167,8 @@ def _model(configuration: Configuration, scale: VecNormalize, rollout: int) -> P
         gae_lambda=ppo.gae_lambda,
         clip_range=ppo.clip_range,
         ent_coef=ppo.entropy,
+        use_sde=ppo.exploration_every is not None,
+        sde_sample_freq=ppo.exploration_every or -1,
         policy_kwargs={
             "net_arch": {"pi": hidden, "vf": hidden},
             "log_std_init": ppo.log_std,

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Literal, Protocol
 
 from rheostat.learning.child import Child
 from rheostat.spec.models import Spec
@@ -61,7 +61,8 @@ class Improvement:
     An agent that leaves the schedule alone earns exactly 0. Divergence makes the sum `-penalty`.
 
     Args:
-        base: validation losses of the base run, the first after its first window.
+        base: validation losses of the base run, the first after its first window; or its final one
+            alone, for an episode that is paid once, at its end, and of whose beginning nobody told.
         penalty: 0 or greater.
     """
 
@@ -100,22 +101,37 @@ class BaseRuns:
     Args:
         every: steps of a window.
         divergence_ratio: as in `Child`.
+        validates: as in `Child`.
     """
 
-    def __init__(self, every: int, divergence_ratio: float) -> None:
+    def __init__(
+        self,
+        every: int,
+        divergence_ratio: float,
+        validates: Literal["windows", "end"] = "windows",
+    ) -> None:
         self._every = every
         self._divergence_ratio = divergence_ratio
+        self._validates = validates
         self._known: dict[str, tuple[float, ...]] = {}
 
     def losses(self, spec: Spec) -> tuple[float, ...]:
-        """Return the validation losses of a run after each of its windows, at least one."""
+        """Return the validation losses of a run after each of its windows, at least one.
+
+        Where it is validated once, at its end, that is what the last one is; the others are not.
+        """
         key = spec.model_dump_json()
         if key not in self._known:
             self._known[key] = self._train(spec)
         return self._known[key]
 
     def _train(self, spec: Spec) -> tuple[float, ...]:
-        child = Child(spec, every=self._every, divergence_ratio=self._divergence_ratio)
+        child = Child(
+            spec,
+            every=self._every,
+            validates=self._validates,
+            divergence_ratio=self._divergence_ratio,
+        )
         child.begin()
         losses = [child.validation_loss]
         while not child.is_over:

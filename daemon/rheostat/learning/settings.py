@@ -1,14 +1,19 @@
 """What an environment is asked for: its mode, and the tasks that its episodes are drawn from."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
 from rheostat.spec.section import Section
 from rheostat.spec.wording import did_you_mean
 from rheostat_policies.learned.answers import Anchored, Answer, Recursive
-from rheostat_policies.learned.features import ANCHORED, FEATURES, XU2019
+from rheostat_policies.learned.features import (
+    ANCHORED,
+    FEATURES,
+    XU2019,
+    needs_validation,
+)
 
 
 def _is_feature(name: str) -> str:
@@ -41,6 +46,11 @@ class AnchoredSection(ModeSection):
     features: Annotated[tuple[Feature, ...], Field(min_length=1)] = Field(
         default=ANCHORED, description="what the agent sees of each group, in this order"
     )
+    paid: Literal["windows", "end"] = Field(
+        default="windows",
+        description="when an episode is paid: each window for its part of the improvement, or all "
+        "of it at the end, which saves the validations before it unless a feature needs them",
+    )
     divergence_penalty: float = Field(
         default=5.0,
         ge=0,
@@ -51,6 +61,11 @@ class AnchoredSection(ModeSection):
     def answers(self) -> Answer:
         """Return what an action means."""
         return Anchored(reach=self.reach)
+
+    @property
+    def validates(self) -> Literal["windows", "end"]:
+        """Return when a run must be validated for what is seen and paid."""
+        return "end" if self.paid == "end" and not needs_validation(self.features) else "windows"
 
 
 class Xu2019Section(ModeSection):
@@ -74,6 +89,9 @@ class Xu2019Section(ModeSection):
         description="standard deviation of an episode's first LR, as a share of it; the public "
         "code's was 0.1",
     )
+
+    paid: ClassVar[Literal["windows"]] = "windows"
+    validates: ClassVar[Literal["windows"]] = "windows"
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """Runs made from other runs: forks, which go another way, and replays, which do the same again."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation
@@ -11,6 +11,7 @@ from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import GENERATORS, OPTIONS, STEERING, Origin, Phase, RunView
 from rheostat.runs.supervisor import Supervisor
+from rheostat.spec.admission import Admission
 from rheostat.spec.models import Spec
 from rheostat.spec.validation import load
 
@@ -21,15 +22,28 @@ class Branches:
     """Makes runs from what others have left on the disk; those are not touched."""
 
     def __init__(
-        self, reader: Reader, keeper: Keeper, lifecycle: Lifecycle, supervisor: Supervisor
+        self,
+        reader: Reader,
+        keeper: Keeper,
+        lifecycle: Lifecycle,
+        supervisor: Supervisor,
+        admission: Admission | None = None,
     ) -> None:
+        self._admission = admission
         self._reader = reader
         self._keeper = keeper
         self._lifecycle = lifecycle
         self._supervisor = supervisor
 
     async def fork(
-        self, run: str, spec: str, *, step: int | None, principal: str, request_id: str
+        self,
+        run: str,
+        spec: str,
+        *,
+        step: int | None,
+        principal: str,
+        request_id: str,
+        permit: Callable[[str], Awaitable[None]] | None = None,
     ) -> RunView:
         """Put a run into the queue that goes on from a checkpoint of another one.
 
@@ -43,14 +57,20 @@ class Branches:
                 the newest of all.
             principal: who asks.
             request_id: idempotency key.
+            permit: raises if there may be no run of the spec's name.
 
         Raises:
-            InvalidSpec: if the spec is none.
+            InvalidSpec: if the spec is none, or names what it may not.
             InvalidRequest, NotFound, FailedPrecondition: if there is no such run or checkpoint, or
                 the model is another.
         """
         parent = await self._reader.get(run)
-        parsed, before = load(spec), Spec.model_validate_json(parent.spec)
+        parsed = await asyncio.to_thread(load, spec)
+        before = Spec.model_validate_json(parent.spec)
+        if permit is not None:
+            await permit(parsed.name)
+        if self._admission is not None:
+            self._admission.check(parsed.model_dump(mode="json"))
         if parsed.model != before.model:
             raise InvalidRequest([Violation("spec.model", parsed.model.name, _SAME_MODEL)])
         checkpoint = await self._checkpoint(run, step)

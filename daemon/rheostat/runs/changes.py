@@ -7,14 +7,22 @@ from contextlib import asynccontextmanager
 
 import msgspec
 
-from rheostat.errors import FailedPrecondition, InvalidRequest, RheostatError, Violation
+from rheostat.errors import (
+    FailedPrecondition,
+    InvalidRequest,
+    NotFound,
+    RheostatError,
+    Violation,
+)
+from rheostat.runs.approving import Approvals, Held, ratio_of
 from rheostat.runs.errands import Errand, request_id_is_used
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.live import LiveRun, is_answered_by
 from rheostat.runs.messages import PolicyVanished
 from rheostat.runs.reading import Reader
-from rheostat.runs.records import ChangeResult, Phase
+from rheostat.runs.records import ChangeResult, HeldChange, Phase
 from rheostat.runs.sessions import PolicySession
+from rheostat.spec.admission import Admission
 from rheostat.steering.inbox import stale
 from rheostat.steering.records import Change, Decision
 from rheostat.steering.requests import check
@@ -25,9 +33,17 @@ _STEERABLE = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
 class Changes:
     """Looks at requests, and brings them to trainers and their answers back."""
 
-    def __init__(self, reader: Reader, keeper: Keeper) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        keeper: Keeper,
+        admission: Admission | None = None,
+        approvals: Approvals | None = None,
+    ) -> None:
         self._reader = reader
         self._keeper = keeper
+        self._admission = admission
+        self._approvals = approvals
 
     async def make(self, run: str, change: Change, *, wait: bool = True) -> ChangeResult:
         """Change the LR of a run's groups at its next step boundary, or at the change's `at_step`.
@@ -44,7 +60,7 @@ class Changes:
         """
         view = await self._reader.get(run)
         names = [group.name for group in view.groups]
-        check(change, names or change.groups)
+        check(change, names or change.groups, self._admission)
         if change.at_step is not None and view.steps is not None and change.at_step >= view.steps:
             expected = f"a step of the run, which has {view.steps} and counts them from 0"
             raise InvalidRequest([Violation("at_step", str(change.at_step), expected)])
@@ -61,11 +77,56 @@ class Changes:
         if change.expected_revision is not None and change.expected_revision < live.view.revision:
             # Revisions only grow, so this can be told without asking the trainer.
             raise stale(live.view.revision, change.expected_revision)
-        errand = await self._ask(live, change)
+        held = await self._held(live, change)
+        answer = held.answer if held is not None else (await self._ask(live, change)).answer
         decision: Decision | None = None
         if wait or change.dry_run:
-            decision = await asyncio.shield(errand.answer)
+            decision = await asyncio.shield(answer)
         return ChangeResult(decision=decision, request_id=request_id, dry_run=change.dry_run)
+
+    async def list_held(self, run: str) -> list[HeldChange]:
+        """Return the changes of a run that wait for approval, oldest first.
+
+        Raises:
+            NotFound: if there is no such run.
+        """
+        await self._reader.get(run)
+        return self._approvals.list(run) if self._approvals is not None else []
+
+    async def approve(self, run: str, request_id: str, *, principal: str) -> ChangeResult:
+        """Carry out a change that waits for approval, and return what it did.
+
+        Args:
+            run: its name.
+            request_id: of the change.
+            principal: who approves.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run or change, or the run cannot be
+                changed now.
+            PermissionDenied: if who approves is who asked.
+        """
+        live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
+        if self._approvals is None:
+            raise NotFound(f"no change of run {run} waits for approval: one person is enough")
+        held = self._approvals.approve(run, request_id, principal)
+        errand = await self._ask(live, held.change)
+        held.follow(errand.answer)
+        decision = await asyncio.shield(errand.answer)
+        return ChangeResult(decision=decision, request_id=request_id)
+
+    async def _held(self, live: LiveRun, change: Change) -> Held | None:
+        """Let a change wait for a second principal, where the run takes one for it."""
+        terms = self._approvals.terms_of(live.view.name) if self._approvals is not None else None
+        if terms is None or change.dry_run:
+            return None
+        # Tried out first: only the run itself knows what a verb would do to its LRs.
+        tried = msgspec.structs.replace(change, dry_run=True)
+        ratio = ratio_of(await asyncio.shield((await self._ask(live, tried)).answer))
+        if terms.ratio > 1.0 and ratio <= terms.ratio:
+            return None
+        assert self._approvals is not None
+        return self._approvals.hold(live.view.name, change, ratio, terms)
 
     @asynccontextmanager
     async def connect_policy(self, run: str, change: Change) -> AsyncIterator[PolicySession]:

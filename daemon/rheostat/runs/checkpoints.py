@@ -242,7 +242,9 @@ def adopt(path: Path, folder: Path, *, run: str, spec: str) -> CheckpointInfo:
     return info_of(folder / path.name, manifest)
 
 
-def prune(folder: Path, *, keep: int, keep_best: int) -> list[CheckpointInfo]:
+def prune(
+    folder: Path, *, keep: int, keep_best: int, written: int | None = None
+) -> list[CheckpointInfo]:
     """Remove the checkpoints that need not be kept, and return them.
 
     Kept are the newest, those of the lowest validation loss, and the pinned. Of those that are
@@ -250,13 +252,15 @@ def prune(folder: Path, *, keep: int, keep_best: int) -> list[CheckpointInfo]:
 
     Args:
         folder: where they are.
+        written: step of the one that has just been written, which stays; there may be damaged ones
+            of later steps, from which the run has gone back.
         keep: number of newest, at least 1.
         keep_best: number of best, among those whose loss was measured.
     """
     loose = [one for one in list_checkpoints(folder) if not one.pinned]
     measured = [one for one in loose if one.validation_loss is not None]
     best = sorted(measured, key=lambda one: (one.validation_loss, -one.step))[:keep_best]
-    kept = {one.step for one in (*loose[-keep:], *best)}
+    kept = {written, *(one.step for one in (*loose[-keep:], *best))}
     removed = [one for one in loose if one.step not in kept]
     undone = list_undone(folder)
     fresh = {one.path for one in undone[-keep:] if one.undone_by == undone[-1].undone_by}

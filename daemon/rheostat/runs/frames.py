@@ -56,7 +56,7 @@ class Decoder(Generic[T]):
                 break
             try:
                 messages.append(self._decode(self._pending[payload:end]))
-            except msgspec.DecodeError as error:
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise BrokenFrame(f"a frame of {length} bytes is no message: {error}") from error
             start = end
         del self._pending[:start]

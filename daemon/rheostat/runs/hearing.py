@@ -50,7 +50,7 @@ class Hearing:
         if hello.lost_rows:
             text = f"{hello.lost_rows} rows of steps were dropped while no daemon took them"
             await self._keeper.tell(run, "rows_lost", text)
-        await self._keeper.save(run, **fields)
+        await self._keeper.show(run, **fields)
         log.info("trainer.connected", run=run.view.name, pid=hello.pid, step=hello.step)
 
     async def handle(self, run: LiveRun, message: ToDaemon) -> None:
@@ -87,9 +87,9 @@ class Hearing:
             case Ready():
                 await self._ready(run, message)
             case Paused():
-                await self._keeper.save(run, phase=Phase.PAUSED)
+                await self._keeper.show(run, phase=Phase.PAUSED)
             case Resumed():
-                await self._keeper.save(run, phase=Phase.RUNNING)
+                await self._keeper.show(run, phase=Phase.RUNNING)
             case Finished():
                 await self._finished(run, message)
             case Failed():
@@ -101,7 +101,7 @@ class Hearing:
         for warning in ready.warnings:
             log.warning("run.warning", run=run.view.name, text=warning)
         phase = Phase.PAUSED if run.view.phase is Phase.PAUSED else Phase.RUNNING
-        await self._keeper.save(
+        await self._keeper.show(
             run, phase=phase, steps=ready.steps, groups=ready.groups, device=ready.device
         )
         log.info("run.running", run=run.view.name, steps=ready.steps, device=ready.device)

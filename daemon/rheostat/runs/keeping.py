@@ -54,16 +54,25 @@ class Keeper:
         await self.stored(self.store.save_run, msgspec.structs.replace(run.view, **fields))
         run.update(**fields)
 
-    async def tell(self, run: LiveRun, kind: str, message: str, **fields: Any) -> None:
-        """Note that something has happened to a run, with other changes to its view."""
-        log.warning(f"run.{kind}", run=run.view.name, text=message)
-        event = RunEvent(time=self.clock(), kind=kind, message=message)
-        fields["events"] = (*run.view.events[1 - MAX_EVENTS :], event)
+    async def show(self, run: LiveRun, **fields: Any) -> bool:
+        """Change a run's view in everybody's eyes, and in the store if that takes it now.
+
+        Returns:
+            Whether it has.
+        """
         try:
             await self.save(run, **fields)
         except StorageFailed as error:
             log.error("run.not_saved", run=run.view.name, why=str(error))
             run.update(**fields)
+            return False
+        return True
+
+    async def tell(self, run: LiveRun, kind: str, message: str, **fields: Any) -> None:
+        """Note that something has happened to a run, with other changes to its view."""
+        log.warning(f"run.{kind}", run=run.view.name, text=message)
+        event = RunEvent(time=self.clock(), kind=kind, message=message)
+        await self.show(run, events=(*run.view.events[1 - MAX_EVENTS :], event), **fields)
 
     async def save_trainer(self, run: LiveRun) -> None:
         """Keep what the next daemon must know of a run's trainers."""
@@ -102,7 +111,7 @@ class Keeper:
         self._acknowledge(run)
         lengths = [steps for one in decided.decisions if (steps := _planned(one)) is not None]
         if lengths:
-            await self.save(run, steps=lengths[-1])
+            await self.show(run, steps=lengths[-1])
         for record in records:
             if record.decision.rollback is not None:
                 await self._tell_of_rollback(run, record.decision, record.decision.rollback)
@@ -156,13 +165,7 @@ class Keeper:
         """
         await self.save_rows(run)
         fields |= {"phase": phase, "finished_at": self.clock(), "pid": None, "is_paused": False}
-        is_saved = True
-        try:
-            await self.save(run, **fields)
-        except StorageFailed as error:
-            log.error("run.not_saved", run=run.view.name, why=str(error))
-            run.update(**fields)
-            is_saved = False
+        is_saved = await self.show(run, **fields)
         run.end_pending()
         failure = run.view.failure
         log.info(

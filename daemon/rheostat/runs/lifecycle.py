@@ -58,7 +58,7 @@ class Lifecycle:
         """Listen for trainers, find those that live, and go on with what waits.
 
         Without `continue_queue` what waits, and what has lost its trainer, goes on waiting, for a
-        daemon that lives long enough.
+        daemon that lives long enough; and trainers that live are only watched.
         """
         store = self._keeper.store
         for view in await self._keeper.stored(store.list_runs):
@@ -67,9 +67,7 @@ class Lifecycle:
         await self._link.start()
         for run in self.runs.values():
             if run.view.phase is not Phase.QUEUED:
-                run.is_suspending = not continue_queue and not self._supervisor.is_living(
-                    run.view.name
-                )
+                run.is_only_watched = not continue_queue
                 self._tend(run, was_begun=True)
             elif continue_queue:
                 self._queue.append(run)
@@ -120,11 +118,16 @@ class Lifecycle:
     async def drain(self, seconds: float) -> None:
         """Put every run by at its next step, wait for that, and kill trainers that do not listen.
 
-        The next daemon goes on with them.
+        The next daemon goes on with them. Trainers that are only watched train on.
         """
         self._is_draining = True
-        for name in self._tasks:
-            self.runs[name].suspend()
+        for name, task in self._tasks.items():
+            run = self.runs[name]
+            if run.is_only_watched:
+                task.cancel()
+                run.let_go()
+            else:
+                run.suspend()
         tasks = list(self._tasks.values())
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=seconds)

@@ -72,6 +72,8 @@ class LiveRun:
         """What its trainer has been asked and has not answered."""
         self.is_put_by = False
         """Whether this daemon has nothing more to do with it, though it has not ended."""
+        self.is_only_watched = False
+        """Whether this daemon, which does not live long, starts no trainer for it and ends none."""
         self.is_suspending = False
         """Whether its trainer is to end so that the next daemon can go on with the run."""
         self.heard_at = 0.0

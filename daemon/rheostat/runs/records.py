@@ -196,6 +196,22 @@ class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
     """None where targets are not classes."""
 
 
+class HeldChange(msgspec.Struct, frozen=True, kw_only=True):
+    """A change that waits for a second principal's approval."""
+
+    request_id: str
+    verb: str
+    value: float | None = None
+    groups: tuple[str, ...] = ()
+    principal: str
+    """Who asked."""
+    reason: str = ""
+    ratio: float
+    """By how much it would move an LR, up or down, when it was asked for; 1 or more."""
+    expires_at: float
+    """When it is dropped, seconds since the epoch."""
+
+
 class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to a change."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from rheostat.errors import FailedPrecondition, Violation
+from rheostat.runs.approving import Approvals
 from rheostat.runs.checkpoints import BadCheckpoint, CheckpointInfo, list_checkpoints, verify
 from rheostat.runs.errands import request_id_is_used
 from rheostat.runs.keeping import Keeper
@@ -25,10 +26,17 @@ _TRAINING = (Phase.RUNNING, Phase.PAUSED)
 class Rollbacks:
     """Brings wishes to go back to trainers, and their answers back."""
 
-    def __init__(self, reader: Reader, keeper: Keeper, supervisor: Supervisor) -> None:
+    def __init__(
+        self,
+        reader: Reader,
+        keeper: Keeper,
+        supervisor: Supervisor,
+        approvals: Approvals | None = None,
+    ) -> None:
         self._reader = reader
         self._keeper = keeper
         self._supervisor = supervisor
+        self._approvals = approvals
 
     async def make(
         self, run: str, command: RollbackCommand, *, dry_run: bool = False
@@ -57,8 +65,9 @@ class Rollbacks:
         if command.back_steps is not None:
             until = live.step - command.back_steps
         found = await self._find(run, until)
+        self._check_approval(run, command)
         if dry_run:
-            return RollbackResult(step=found.step, decision=None)
+            return RollbackResult(step=found.step)
         errand = live.errands.find_request(request_id) or live.command(
             lambda number: msgspec.structs.replace(
                 command,
@@ -70,6 +79,19 @@ class Rollbacks:
         decision: Decision = await asyncio.shield(errand.answer)
         assert decision.rollback is not None
         return RollbackResult(step=decision.rollback.to_step, decision=decision)
+
+    def _check_approval(self, run: str, command: RollbackCommand) -> None:
+        """Refuse what would get around the two-person rule; LRs that the run had come back freely.
+
+        Raises:
+            FailedPrecondition: in that case.
+        """
+        terms = None if self._approvals is None else self._approvals.terms_of(run)
+        if terms is not None and (command.scale is not None or command.rewarm_steps):
+            raise FailedPrecondition(
+                f"changes of run {run} take a second person: go back without scale and rewarm, and "
+                "ask for these as changes of their own"
+            )
 
     async def _find(self, run: str, until: int | None) -> CheckpointInfo:
         folder = self._supervisor.checkpoints_of(run)

@@ -1,12 +1,13 @@
 """What the rest of the daemon asks of runs: the one face of this room."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 
 import msgspec
 
 from rheostat.errors import FailedPrecondition
+from rheostat.runs.approving import Approvals, Rule
 from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
 from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints, list_undone
@@ -28,6 +29,7 @@ from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
     Explanation,
+    HeldChange,
     Phase,
     RollbackResult,
     RunView,
@@ -39,6 +41,7 @@ from rheostat.runs.returning import Rollbacks
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
+from rheostat.spec.admission import Admission
 from rheostat.spec.validation import load
 from rheostat.steering.records import Change, DecisionRecord
 
@@ -57,6 +60,9 @@ class RunService:
         clock: seconds since the epoch.
         restarts: what becomes of runs whose trainer dies.
         patience: seconds that a trainer may train on without any daemon; None is for ever.
+        admission: what specs and changes may name unless the daemon's owner wrote them; None is
+            anything.
+        approvals: which runs take a second principal for what; None is none.
     """
 
     def __init__(
@@ -68,7 +74,10 @@ class RunService:
         clock: Callable[[], float],
         restarts: RestartPolicy | None = None,
         patience: float | None = None,
+        admission: Admission | None = None,
+        approvals: Rule | None = None,
     ) -> None:
+        self._admission = admission
         self._supervisor = supervisor
         self._keeper = Keeper(store, clock)
         self._lifecycle = Lifecycle(
@@ -79,9 +88,12 @@ class RunService:
             patience=patience,
         )
         self._reader = Reader(self._lifecycle, self._keeper)
-        self._changes = Changes(self._reader, self._keeper)
-        self._rollbacks = Rollbacks(self._reader, self._keeper, supervisor)
-        self._branches = Branches(self._reader, self._keeper, self._lifecycle, supervisor)
+        held = Approvals(approvals, clock) if approvals is not None else None
+        self._changes = Changes(self._reader, self._keeper, admission, held)
+        self._rollbacks = Rollbacks(self._reader, self._keeper, supervisor, held)
+        self._branches = Branches(
+            self._reader, self._keeper, self._lifecycle, supervisor, admission
+        )
 
     async def start(self, *, continue_queue: bool = True) -> None:
         """Begin to accept trainers, and go on with what an earlier daemon left behind.
@@ -137,7 +149,14 @@ class RunService:
     # --- runs ----------------------------------------------------------------------------------
 
     async def create_run(
-        self, spec: str, *, principal: str, request_id: str = "", priority: int = 0
+        self,
+        spec: str,
+        *,
+        principal: str,
+        request_id: str = "",
+        priority: int = 0,
+        permit: Callable[[str], Awaitable[None]] | None = None,
+        is_trusted: bool = False,
     ) -> RunView:
         """Put a run into the queue, where it starts as soon as there is room.
 
@@ -147,12 +166,19 @@ class RunService:
             request_id: idempotency key: the same again returns the first run.
             priority: of runs that wait, the one with the highest starts first, and of equals the
                 oldest; one that has started is not interrupted.
+            permit: raises if there may be no run of the spec's name.
+            is_trusted: whether the daemon's owner wrote the spec, which may then name anything.
 
         Raises:
             InvalidSpec: with every mistake that can be seen without torch and the data.
             FailedPrecondition: if the key came with another spec before.
         """
-        parsed = load(spec)
+        # In a thread: reading a page of YAML takes a while, in which others want answers.
+        parsed = await asyncio.to_thread(load, spec)
+        if permit is not None:
+            await permit(parsed.name)
+        if self._admission is not None and not is_trusted:
+            self._admission.check(parsed.model_dump(mode="json"))
         now = self._keeper.clock()
         view = RunView(
             name=parsed.name,
@@ -192,7 +218,7 @@ class RunService:
             NotFound, FailedPrecondition: if there is no such run, or it is not training.
         """
         live = await self._reader.living(run, *_TRAINING, to="be paused")
-        await self._keeper.save(live, is_paused=True)
+        await self._keeper.show(live, is_paused=True)
         if live.view.phase is Phase.RUNNING:
             live.order(PauseCommand())
         return await live.reach(Phase.PAUSED)
@@ -211,7 +237,7 @@ class RunService:
         if view.phase in {Phase.STOPPED, Phase.FAILED, Phase.QUEUED}:
             return await self._requeue(view)
         live = await self._reader.living(run, *_LIVING, to="be resumed")
-        await self._keeper.save(live, is_paused=False)
+        await self._keeper.show(live, is_paused=False)
         if live.view.phase is Phase.PAUSED:
             live.order(ResumeCommand())
         return await live.reach(Phase.RUNNING)
@@ -227,7 +253,7 @@ class RunService:
         if live.view.phase is Phase.QUEUED:
             await self._lifecycle.forget_queued(live)
         elif live.view.phase is not Phase.STOPPING:
-            await self._keeper.save(live, phase=Phase.STOPPING)
+            await self._keeper.show(live, phase=Phase.STOPPING)
             live.order(StopCommand())
         return live.view
 
@@ -315,11 +341,18 @@ class RunService:
         return await self._rollbacks.make(run, command, dry_run=dry_run)
 
     async def fork_run(
-        self, run: str, spec: str, *, principal: str, step: int | None = None, request_id: str = ""
+        self,
+        run: str,
+        spec: str,
+        *,
+        principal: str,
+        step: int | None = None,
+        request_id: str = "",
+        permit: Callable[[str], Awaitable[None]] | None = None,
     ) -> RunView:
         """Go on from a checkpoint of a run in another one; see `Branches.fork`."""
         return await self._branches.fork(
-            run, spec, step=step, principal=principal, request_id=request_id
+            run, spec, step=step, principal=principal, request_id=request_id, permit=permit
         )
 
     # --- learning rates ------------------------------------------------------------------------
@@ -329,6 +362,14 @@ class RunService:
     ) -> ChangeResult:
         """Change the LR of a run's groups, or what makes it; see `Changes.make`."""
         return await self._changes.make(run, change, wait=wait)
+
+    async def list_held_changes(self, run: str) -> list[HeldChange]:
+        """Return the changes of a run that wait for approval; see `Changes.list_held`."""
+        return await self._changes.list_held(run)
+
+    async def approve_change(self, run: str, request_id: str, *, principal: str) -> ChangeResult:
+        """Carry out a change that waits for approval; see `Changes.approve`."""
+        return await self._changes.approve(run, request_id, principal=principal)
 
     def connect_policy(
         self, run: str, change: Change

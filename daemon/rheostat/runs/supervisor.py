@@ -149,7 +149,7 @@ class Supervisor:
     def delete_files(self, run: str) -> None:
         """Delete a run's folder, and nothing that is not in it."""
         folder = self.folder_of(run)
-        if folder.parent != self._folder or folder.is_symlink():
+        if run in {"", ".", ".."} or folder.parent != self._folder or folder.is_symlink():
             raise ValueError(f"{folder} is not the folder of a run")
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -83,7 +83,7 @@ class Tender:
         """Whether the run needs no more trainers here; ends it, or puts it by, if that is so."""
         if not run.is_over and run.view.phase is Phase.STOPPING:
             await self._keeper.end(run, Phase.STOPPED)
-        elif not run.is_over and run.is_suspending:
+        elif not run.is_over and (run.is_suspending or run.is_only_watched):
             await self._put_by(run)
         return run.is_over
 
@@ -223,7 +223,7 @@ class Tender:
         )
 
     async def _put_by(self, run: LiveRun) -> None:
-        text = f"the daemon ended after {run.step} steps; the next one goes on with the run"
+        text = f"it has no trainer after {run.step} steps; the next daemon goes on with it"
         await self._keeper.save_rows(run)
         await self._keeper.tell(run, "suspended", text, phase=Phase.QUEUED, pid=None)
         run.let_go()

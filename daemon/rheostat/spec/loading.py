@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from rheostat.errors import InvalidSpec, Violation
@@ -16,6 +17,10 @@ MAX_VALUES = 100_000
 """Values in one document, aliases counted as often as they are used."""
 MAX_DEPTH = 64
 """Mappings and lists inside one another."""
+MAX_LENGTH = 4 * 2**20
+"""Characters of one document."""
+MAX_YAML_LENGTH = 2**18
+"""The same, where it is not JSON: YAML is read a hundred times slower, and people write less."""
 MAX_INTEGER = 2**64 - 1
 """Largest whole number that the messages to the trainer can carry."""
 
@@ -51,7 +56,7 @@ def read_document(text: str, origin: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         given = "empty" if document is None else f"{written(document)}"
         raise _invalid(origin, f"must be a mapping of keys to values at the top, but is {given}")
-    violations = list(_foreign_values(document))
+    violations = list(foreign_values(document))
     if violations:
         raise InvalidSpec(violations)
     return document
@@ -64,21 +69,26 @@ def read_value(text: str, origin: str) -> Any:
         InvalidSpec: as `read_document` does.
     """
     value = _parse(text, origin)
-    violations = list(_foreign_values(value, origin))
+    violations = list(foreign_values(value, origin))
     if violations:
         raise InvalidSpec(violations)
     return value
 
 
 def _parse(text: str, origin: str) -> Any:
+    if len(text) > MAX_LENGTH:
+        raise _invalid(origin, f"must have at most {MAX_LENGTH:,} characters, not {len(text):,}")
     if text.lstrip().startswith("{"):
         try:
             # Not only faster: in YAML an escaped surrogate pair is two broken characters.
             return json.loads(text, object_pairs_hook=_without_duplicates)
         except (ValueError, RecursionError):
             pass  # a flow mapping, or a mistake whose line and column YAML's reader knows
+    if len(text) > MAX_YAML_LENGTH:
+        expected = f"must have at most {MAX_YAML_LENGTH:,} characters, not {len(text):,}"
+        raise _invalid(origin, f"{expected}, unless it is JSON")
     try:
-        return YAML(typ="safe", pure=True).load(text)
+        return _reader().load(text)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{origin}, line {mark.line + 1}, column {mark.column + 1}" if mark else origin
@@ -89,6 +99,25 @@ def _parse(text: str, origin: str) -> Any:
         raise _invalid(origin, "must not be nested this deep") from error
     except ValueError as error:
         raise _invalid(origin, f"holds a value that cannot be read: {error}") from error
+
+
+def _reader() -> YAML:
+    reader = YAML(typ="safe", pure=True)
+    reader.Constructor = _BoundedConstructor
+    return reader
+
+
+class _BoundedConstructor(SafeConstructor):
+    """Gives up on merge keys that multiply: a page of them makes more than any memory holds."""
+
+    _merged = 0
+
+    def flatten_mapping(self, node: Any) -> Any:
+        merged = super().flatten_mapping(node)
+        self._merged += len(node.value)
+        if self._merged > MAX_VALUES:
+            raise ValueError(f"merge keys that make more than {MAX_VALUES:,} values")
+        return merged
 
 
 def _problem(error: MarkedYAMLError) -> str:
@@ -105,8 +134,13 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return mapping
 
 
-def _foreign_values(document: Any, top: str = "") -> Iterator[Violation]:
-    """Yield a violation for each value that could not travel to the trainer as it is."""
+def foreign_values(document: Any, top: str = "") -> Iterator[Violation]:
+    """Yield a violation for each value that could not travel to the trainer as it is.
+
+    Args:
+        document: what was read.
+        top: path of it in the whole.
+    """
     pending: list[tuple[Any, str, int]] = [(document, top, 0)]
     seen = 0
     while pending:

@@ -101,6 +101,7 @@ class Changing:
             verb=change.verb.value,
             value=change.value,
             principal=change.principal,
+            approved_by=change.approved_by,
             reason=change.reason,
             request_id=change.request_id,
             time=now,

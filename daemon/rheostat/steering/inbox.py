@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from rheostat.errors import ResourceExhausted, RevisionConflict
 from rheostat.steering.group import Group
@@ -37,6 +37,18 @@ class Inbox:
             raise stale(revision, expected)
         if len(self._waiting) >= MAX_PENDING_CHANGES:
             raise ResourceExhausted(f"{MAX_PENDING_CHANGES} changes wait for their step already")
+
+    def holds(self, ticket: int, change: Change) -> bool:
+        """Whether a change waits here already; its outcome then goes to whoever asked last.
+
+        A daemon asks again for what the one before it has asked for.
+        """
+        for index, (step, _, known) in enumerate(self._waiting):
+            if change.request_id and known.request_id == change.request_id:
+                self._waiting[index] = (step, ticket, known)
+                heapify(self._waiting)
+                return True
+        return False
 
     def keep(self, ticket: int, change: Change, step: int) -> None:
         """Keep a change until a step."""

@@ -16,14 +16,22 @@ class Pace:
 
     def wait(self, now: float) -> float:
         """Return the seconds until one more event is allowed; 0 or less is now."""
+        self._follow(now)
         if self.most is None or len(self._times) < self.most:
             return 0.0
         return self._times[0] + _WINDOW_SECONDS - now
 
     def note(self, now: float) -> None:
-        """Count an event, in seconds on any clock that goes forward."""
+        """Count an event, in seconds since the epoch."""
+        self._follow(now)
         if self.most is not None:
             self._times.append(now)
+
+    def _follow(self, now: float) -> None:
+        """Go back with a clock that was set back: events to come would lock everybody out."""
+        if self._times and now < self._times[-1]:
+            back = self._times[-1] - now
+            self._times = deque((time - back for time in self._times), maxlen=self.most)
 
     def memory(self) -> tuple[float, ...]:
         """Return the times it counts, oldest first."""

@@ -134,6 +134,8 @@ class Change(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Who asks; filled in by the daemon, never by the caller."""
     requested_at: float = 0.0
     """When the daemon received it, seconds since the epoch; filled in by the daemon too."""
+    approved_by: str = ""
+    """The second principal, where the change takes one; filled in by the daemon."""
 
 
 class PolicyWish(msgspec.Struct, frozen=True, kw_only=True):
@@ -227,6 +229,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """Steps after which an operator's wish is undone; None is never."""
     wish: PolicyWish | None = None
     """What a policy asked for; None for other sources, and where it did not ask."""
+    approved_by: str = ""
+    """The second principal, where the change took one; else empty."""
     rollback: RollbackEdit | None = None
     """Where the run went back to; None for other sources."""
 

@@ -9,8 +9,9 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from rheostat.errors import InvalidRequest, Violation
+from rheostat.spec.admission import Admission
 from rheostat.steering.records import POLICY_VERBS, SCHEDULE_VERBS, Change, Verb
-from rheostat.steering.wishes import check_wish
+from rheostat.steering.wishes import check_wish, named_by
 
 MAX_REASON_LENGTH = 2000
 MAX_REQUEST_ID_LENGTH = 200
@@ -25,14 +26,21 @@ _EXPECTED_VALUE = {
 _WITHOUT_VALUE = SCHEDULE_VERBS | POLICY_VERBS | {Verb.RELEASE}
 
 
-def check(change: Change, groups: Sequence[str]) -> None:
+def check(change: Change, groups: Sequence[str], admission: Admission | None = None) -> None:
     """Refuse a change that no run with these groups could ever carry out.
+
+    Args:
+        change: what is asked for.
+        groups: names of the run's groups.
+        admission: what its schedule or policy may name; None is anything.
 
     Raises:
         InvalidRequest: with a violation for every field that is wrong.
     """
     violations = [*_value(change), *_steps(change), *_groups(change, groups), *_counts(change)]
     violations += [*_texts(change), *check_wish(change)]
+    if not violations and admission is not None:
+        violations += admission.violations(named_by(change))
     if violations:
         raise InvalidRequest(violations)
 

@@ -190,6 +190,9 @@ class Steering:
         The outcome comes with `settle` of the step that it acts on.
         """
         waits = change.at_step is not None and change.at_step > self.step and not change.dry_run
+        if waits and self.inbox.holds(ticket, change):
+            self._outcomes.append(Outcome(ticket, None))
+            return
         try:
             self.inbox.check(change, self.revision)
             if waits:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from rheostat.errors import InvalidSpec, Violation
+from rheostat.spec.admission import import_paths
 from rheostat.spec.building import POLICY, SCHEDULE, PluginKind
+from rheostat.spec.loading import foreign_values
 from rheostat.spec.section import NAME_PATTERN
 from rheostat.steering.records import (
     POLICY_VERBS,
@@ -44,6 +46,23 @@ def check_wish(change: Change) -> Iterator[Violation]:
     if verb in POLICY_VERBS | {Verb.HORIZON} and change.groups:
         expected = f"nothing: {verb} is for the whole run"
         yield Violation("groups", ", ".join(change.groups), expected)
+
+
+def named_by(change: Change) -> dict[str, Any]:
+    """Return the plug-in that a well-formed change names and its arguments, by request field."""
+    if change.edit is not None and change.edit.schedule:
+        return {"schedule": change.edit.schedule, "args": json.loads(change.edit.args or "{}")}
+    if change.verb is Verb.ATTACH and change.policy is not None and change.policy.remote is None:
+        return {"policy": change.policy.policy, "args": json.loads(change.policy.args or "{}")}
+    return {}
+
+
+def names_code(change: Change) -> bool:
+    """Whether a change names code by import path, whatever else is wrong with it."""
+    try:
+        return any(import_paths(named_by(change)))
+    except (ValueError, RecursionError):  # arguments that are no JSON, which `check` tells of
+        return False
 
 
 def misplaced_wish(change: Change) -> Iterator[Violation]:
@@ -117,8 +136,14 @@ def _plugin(kind: PluginKind[Any], name: str, args: str, field: str) -> Iterator
     except ValueError as error:
         yield Violation("args", args[:80], f"a JSON object: {error}")
         return
+    except RecursionError:
+        yield Violation("args", args[:80], "a JSON object that is nested less deep")
+        return
     if not isinstance(given, dict):
         yield Violation("args", args[:80], "a JSON object, as args in a spec")
+        return
+    if foreign := list(foreign_values(given, "args")):
+        yield from foreign
         return
     try:
         kind.check_name(name, field)

@@ -72,9 +72,15 @@ class RunCollector(Collector):
     """A Prometheus collector over a `RunSource`; register it with a registry of your own."""
 
     def __init__(
-        self, source: RunSource, *, version: str, clock: Callable[[], float] = time.time
+        self,
+        source: RunSource,
+        *,
+        version: str,
+        is_insecure: bool = False,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._source = source
+        self._is_insecure = is_insecure
         self._version = version
         self._clock = clock
 
@@ -92,6 +98,7 @@ class RunCollector(Collector):
         views = [view for view in self._source.views() if self._is_shown(view)]
         families = _simple_families()
         families[metrics.BUILD_INFO].add_metric([self._version, platform.python_version()], 1)
+        families[metrics.INSECURE].add_metric([], float(self._is_insecure))
         for view in views:
             for metric, value, labels in self._samples(view):
                 if value is not None:

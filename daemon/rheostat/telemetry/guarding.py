@@ -1,4 +1,4 @@
-"""The middleware before every page: who is asking, or 401."""
+"""The middleware before every page: who is asking, or 401; and whether they may, or 403."""
 
 import ssl
 from collections.abc import Collection
@@ -9,20 +9,26 @@ from aiohttp.typedefs import Handler, Middleware
 
 from rheostat.door.authenticating import Door
 from rheostat.door.identity import CertificateNames, Presented, bearer_token
-from rheostat.errors import Unauthenticated
+from rheostat.door.roles import Reach, Right, Role
+from rheostat.errors import PermissionDenied, Unauthenticated
+
+_VIEW_ALL = Right(Role.VIEWER, Reach.ALL)
 
 
 def guard(door: Door, *, but: Collection[str]) -> Middleware:
-    """Return what lets in whom the door knows; some paths are for everybody."""
+    """Return what lets in who may view all runs; some paths are for everybody."""
 
     @web.middleware
     async def admit(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in but:
             try:
-                await door.identify(_presented(request), to=request.path)
+                identity = await door.identify(_presented(request), to=request.path)
+                await door.permit(identity, _VIEW_ALL, to=request.path)
             except Unauthenticated as error:
                 challenge = {"WWW-Authenticate": 'Bearer realm="rheostat"'}
                 raise web.HTTPUnauthorized(text=f"{error}\n", headers=challenge) from error
+            except PermissionDenied as error:
+                raise web.HTTPForbidden(text=f"{error}\n") from error
         return await handler(request)
 
     return admit

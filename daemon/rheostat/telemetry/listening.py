@@ -9,6 +9,7 @@ from aiohttp import web
 from rheostat.errors import RheostatError
 
 _SHUTDOWN_SECONDS = 2.0
+_LINGERING_SECONDS = 1.0  # in which the rest of a body that nobody wanted is thrown away
 
 
 class Listener:
@@ -28,7 +29,12 @@ class Listener:
         self._address = address
         self._tls = tls
         # One log line per scrape would drown the daemon's own.
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_SECONDS)
+        self._runner = web.AppRunner(
+            app,
+            access_log=None,
+            shutdown_timeout=_SHUTDOWN_SECONDS,
+            lingering_time=_LINGERING_SECONDS,
+        )
 
     async def start(self) -> str:
         """Listen, and return the `host:port` that was bound.

@@ -152,6 +152,13 @@ BUILD_INFO = MetricDescription(
     ("version", "python"),
     "Always 1; the labels say which Rheostat and which Python the daemon runs.",
 )
+INSECURE = MetricDescription(
+    "rheostat_insecure",
+    "gauge",
+    (),
+    "Whether other machines can reach the daemon without TLS, or without being asked who they are: "
+    "1 or 0.",
+)
 
 METRICS = (
     LEARNING_RATE,
@@ -177,6 +184,7 @@ METRICS = (
     TRAINER_RESTARTS,
     RUN_PHASE,
     BUILD_INFO,
+    INSECURE,
 )
 """Every metric, in the order it is exposed."""
 

@@ -32,6 +32,7 @@ class TelemetryServer:
         address: str,
         is_ready: Callable[[], bool],
         version: str,
+        is_insecure: bool = False,
         door: Door | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
@@ -42,12 +43,13 @@ class TelemetryServer:
             address: `host:port`; port 0 takes a free one.
             is_ready: What `/readyz` asks, at each request.
             version: Of Rheostat, for `rheostat_build_info`.
+            is_insecure: For `rheostat_insecure`.
             door: Who may see the metrics; by default everybody.
             tls: For HTTPS; None for plain HTTP.
         """
         # A registry of our own: the global one would add the series of any library that uses it.
         registry = CollectorRegistry()
-        registry.register(RunCollector(source, version=version))
+        registry.register(RunCollector(source, version=version, is_insecure=is_insecure))
         registry.register(ProcessCollector(registry=None))
         health = Health(is_ready)
         app = web.Application(

@@ -94,6 +94,12 @@ class Obeying:
                     answers.append(self._evaluate(command))
         return answers
 
+    def _put_off(self, command: ToTrainer) -> None:
+        """Keep a command until the run is live; asked again by another daemon, it is kept once."""
+        asked = _request_of(command)
+        self._waiting = [one for one in self._waiting if not asked or _request_of(one) != asked]
+        self._waiting.append(command)
+
     def take_rollbacks(self) -> list[RollbackCommand]:
         """Return who wants the run to go back, for when the boundary is settled."""
         taken, self._rollbacks = self._rollbacks, []
@@ -123,3 +129,12 @@ def answer_of(outcome: Outcome) -> Message:
 
 def _action(answer: PolicyAnswer) -> Action:
     return Action(factor=answer.factor, ramp_steps=answer.ramp_steps, reason=answer.reason)
+
+
+def _request_of(command: ToTrainer) -> tuple[str, bool] | None:
+    """Return what tells that two commands ask for the same; None where nothing does."""
+    if isinstance(command, RollbackCommand) and command.request_id:
+        return command.request_id, False
+    if isinstance(command, ChangeCommand) and command.change.request_id:
+        return command.change.request_id, command.change.dry_run
+    return None

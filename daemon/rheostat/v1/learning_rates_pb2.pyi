@@ -734,6 +734,156 @@ class ChangeLearningRateResponse(_message.Message):
 Global___ChangeLearningRateResponse: _TypeAlias = ChangeLearningRateResponse  # noqa: Y015
 
 @_typing.final
+class ListHeldChangesRequest(_message.Message):
+    """ListHeldChangesRequest names a run."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldChangesRequest: _TypeAlias = ListHeldChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListHeldChangesResponse(_message.Message):
+    """ListHeldChangesResponse holds what waits for approval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___HeldChange]:
+        """changes are those, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[Global___HeldChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListHeldChangesResponse: _TypeAlias = ListHeldChangesResponse  # noqa: Y015
+
+@_typing.final
+class HeldChange(_message.Message):
+    """HeldChange is a change that waits for a second principal's approval."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VERB_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    GROUPS_FIELD_NUMBER: _builtins.int
+    PRINCIPAL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RATIO_FIELD_NUMBER: _builtins.int
+    EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """request_id is the key to approve it with."""
+    verb: _builtins.str
+    """verb is what it would do."""
+    value: _builtins.float
+    """value comes with the verb; absent where there is none."""
+    principal: _builtins.str
+    """principal is who asked."""
+    reason: _builtins.str
+    """reason is why, in the asker's words."""
+    ratio: _builtins.float
+    """ratio is by how much it would move an LR, up or down, 1 or more, when it was asked for."""
+    expires_at: _builtins.float
+    """expires_at is when it is dropped, in seconds since the epoch."""
+    @_builtins.property
+    def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """groups are those it is for; empty for all."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        verb: _builtins.str = ...,
+        value: _builtins.float | None = ...,
+        groups: _abc.Iterable[_builtins.str] | None = ...,
+        principal: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        ratio: _builtins.float = ...,
+        expires_at: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "value", b"value"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_value", b"_value", "expires_at", b"expires_at", "groups", b"groups", "principal", b"principal", "ratio", b"ratio", "reason", b"reason", "request_id", b"request_id", "value", b"value", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
+    _WhichOneofArgType__value: _TypeAlias = _typing.Literal["_value", b"_value"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__value) -> _WhichOneofReturnType__value | None: ...
+
+Global___HeldChange: _TypeAlias = HeldChange  # noqa: Y015
+
+@_typing.final
+class ApproveChangeRequest(_message.Message):
+    """ApproveChangeRequest names a change that waits."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is the name of the run."""
+    request_id: _builtins.str
+    """request_id is that of the change."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "run", b"run"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveChangeRequest: _TypeAlias = ApproveChangeRequest  # noqa: Y015
+
+@_typing.final
+class ApproveChangeResponse(_message.Message):
+    """ApproveChangeResponse says what the change did."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def change(self) -> Global___ChangeLearningRateResponse:
+        """change is what was done."""
+
+    def __init__(
+        self,
+        *,
+        change: Global___ChangeLearningRateResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["change", b"change"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ApproveChangeResponse: _TypeAlias = ApproveChangeResponse  # noqa: Y015
+
+@_typing.final
 class ExplainLearningRatesRequest(_message.Message):
     """ExplainLearningRatesRequest names a run."""
 

@@ -70,6 +70,16 @@ class LearningRatesStub:
                 request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesResponse.FromString,
                 _registered_method=True)
+        self.ListHeldChanges = channel.unary_unary(
+                '/rheostat.v1.LearningRates/ListHeldChanges',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ListHeldChangesRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ListHeldChangesResponse.FromString,
+                _registered_method=True)
+        self.ApproveChange = channel.unary_unary(
+                '/rheostat.v1.LearningRates/ApproveChange',
+                request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ApproveChangeRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ApproveChangeResponse.FromString,
+                _registered_method=True)
         self.ListDecisions = channel.unary_unary(
                 '/rheostat.v1.LearningRates/ListDecisions',
                 request_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ListDecisionsRequest.SerializeToString,
@@ -133,6 +143,20 @@ class LearningRatesServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListHeldChanges(self, request, context):
+        """ListHeldChanges returns the changes of a run that wait for a second principal's approval.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ApproveChange(self, request, context):
+        """ApproveChange carries out a change that waits for approval; who asked for it cannot approve it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListDecisions(self, request, context):
         """ListDecisions returns a page of a run's history, oldest first.
         """
@@ -177,6 +201,16 @@ def add_LearningRatesServicer_to_server(servicer, server):
                     servicer.ExplainLearningRates,
                     request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesResponse.SerializeToString,
+            ),
+            'ListHeldChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListHeldChanges,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ListHeldChangesRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ListHeldChangesResponse.SerializeToString,
+            ),
+            'ApproveChange': grpc.unary_unary_rpc_method_handler(
+                    servicer.ApproveChange,
+                    request_deserializer=rheostat_dot_v1_dot_learning__rates__pb2.ApproveChangeRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_learning__rates__pb2.ApproveChangeResponse.SerializeToString,
             ),
             'ListDecisions': grpc.unary_unary_rpc_method_handler(
                     servicer.ListDecisions,
@@ -374,6 +408,60 @@ class LearningRates:
             '/rheostat.v1.LearningRates/ExplainLearningRates',
             rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesRequest.SerializeToString,
             rheostat_dot_v1_dot_learning__rates__pb2.ExplainLearningRatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListHeldChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/ListHeldChanges',
+            rheostat_dot_v1_dot_learning__rates__pb2.ListHeldChangesRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.ListHeldChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ApproveChange(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.LearningRates/ApproveChange',
+            rheostat_dot_v1_dot_learning__rates__pb2.ApproveChangeRequest.SerializeToString,
+            rheostat_dot_v1_dot_learning__rates__pb2.ApproveChangeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -52,6 +52,10 @@ class LearningRatesStub:
     """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
     ExplainLearningRates: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ExplainLearningRatesRequest, _learning_rates_pb2.ExplainLearningRatesResponse]
     """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
+    ListHeldChanges: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ListHeldChangesRequest, _learning_rates_pb2.ListHeldChangesResponse]
+    """ListHeldChanges returns the changes of a run that wait for a second principal's approval."""
+    ApproveChange: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ApproveChangeRequest, _learning_rates_pb2.ApproveChangeResponse]
+    """ApproveChange carries out a change that waits for approval; who asked for it cannot approve it."""
     ListDecisions: _grpc.UnaryUnaryMultiCallable[_learning_rates_pb2.ListDecisionsRequest, _learning_rates_pb2.ListDecisionsResponse]
     """ListDecisions returns a page of a run's history, oldest first."""
 
@@ -79,6 +83,10 @@ class LearningRatesAsyncStub(LearningRatesStub):
     """RewarmSchedule lets the base LR rise again to the schedule's, from a share of it."""
     ExplainLearningRates: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ExplainLearningRatesRequest, _learning_rates_pb2.ExplainLearningRatesResponse]  # type: ignore[assignment]
     """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
+    ListHeldChanges: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ListHeldChangesRequest, _learning_rates_pb2.ListHeldChangesResponse]  # type: ignore[assignment]
+    """ListHeldChanges returns the changes of a run that wait for a second principal's approval."""
+    ApproveChange: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ApproveChangeRequest, _learning_rates_pb2.ApproveChangeResponse]  # type: ignore[assignment]
+    """ApproveChange carries out a change that waits for approval; who asked for it cannot approve it."""
     ListDecisions: _aio.UnaryUnaryMultiCallable[_learning_rates_pb2.ListDecisionsRequest, _learning_rates_pb2.ListDecisionsResponse]  # type: ignore[assignment]
     """ListDecisions returns a page of a run's history, oldest first."""
 
@@ -145,6 +153,22 @@ class LearningRatesServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_learning_rates_pb2.ExplainLearningRatesResponse, _abc.Awaitable[_learning_rates_pb2.ExplainLearningRatesResponse]]:
         """ExplainLearningRates says how the LRs of a step come about and which decisions act on them."""
+
+    @_abc_1.abstractmethod
+    def ListHeldChanges(
+        self,
+        request: _learning_rates_pb2.ListHeldChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.ListHeldChangesResponse, _abc.Awaitable[_learning_rates_pb2.ListHeldChangesResponse]]:
+        """ListHeldChanges returns the changes of a run that wait for a second principal's approval."""
+
+    @_abc_1.abstractmethod
+    def ApproveChange(
+        self,
+        request: _learning_rates_pb2.ApproveChangeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_learning_rates_pb2.ApproveChangeResponse, _abc.Awaitable[_learning_rates_pb2.ApproveChangeResponse]]:
+        """ApproveChange carries out a change that waits for approval; who asked for it cannot approve it."""
 
     @_abc_1.abstractmethod
     def ListDecisions(

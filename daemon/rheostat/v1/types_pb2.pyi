@@ -559,6 +559,7 @@ class Decision(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     EXPIRES_AFTER_STEPS_FIELD_NUMBER: _builtins.int
     WISH_FIELD_NUMBER: _builtins.int
+    APPROVED_BY_FIELD_NUMBER: _builtins.int
     ROLLBACK_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """revision counts a run's decisions from 1, without gaps."""
@@ -588,6 +589,8 @@ class Decision(_message.Message):
     """steps is the length of an operator's ramp; absent for the other verbs."""
     expires_after_steps: _builtins.int
     """expires_after_steps says when an operator's wish is undone; absent is never."""
+    approved_by: _builtins.str
+    """approved_by is the second principal, where the change took one; else empty."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupChange]:
         """groups are those that were changed, with old and new LR."""
@@ -627,11 +630,12 @@ class Decision(_message.Message):
         steps: _builtins.int | None = ...,
         expires_after_steps: _builtins.int | None = ...,
         wish: Global___PolicyWish | None = ...,
+        approved_by: _builtins.str = ...,
         rollback: Global___RollbackEdit | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_rollback", b"_rollback", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "policy", b"policy", "rollback", b"rollback", "steps", b"steps", "value", b"value", "wish", b"wish"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_rollback", b"_rollback", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "applied_step", b"applied_step", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "rollback", b"rollback", "source", b"source", "steps", b"steps", "time", b"time", "value", b"value", "verb", b"verb", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_rollback", b"_rollback", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "applied_step", b"applied_step", "approved_by", b"approved_by", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "rollback", b"rollback", "source", b"source", "steps", b"steps", "time", b"time", "value", b"value", "verb", b"verb", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__edit: _TypeAlias = _typing.Literal["edit"]  # noqa: Y015
     _WhichOneofArgType__edit: _TypeAlias = _typing.Literal["_edit", b"_edit"]  # noqa: Y015

@@ -38,9 +38,29 @@
 {{- ternary "tokens" .Values.auth.tokens.key (not (empty .Values.auth.tokens.lines)) -}}
 {{- end -}}
 
+{{/* The ConfigMap with the file of roles. */}}
+{{- define "rheostat.rolesConfigMap" -}}
+{{- if .Values.auth.roles.bindings -}}
+{{- include "rheostat.fullname" . }}-roles
+{{- else -}}
+{{- .Values.auth.roles.existingConfigMap -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "rheostat.rolesKey" -}}
+{{- ternary "roles.yaml" .Values.auth.roles.key (not (empty .Values.auth.roles.bindings)) -}}
+{{- end -}}
+
+{{/* Says "yes" if callers must prove who they are. */}}
+{{- define "rheostat.asks" -}}
+{{- if or (include "rheostat.clientCASecret" .) (include "rheostat.tokensSecret" .) .Values.auth.kubernetes.enabled -}}
+yes
+{{- end -}}
+{{- end -}}
+
 {{/* Says "yes" if strangers can neither listen in nor come in. */}}
 {{- define "rheostat.secured" -}}
-{{- if and (include "rheostat.tlsSecret" .) (or (include "rheostat.clientCASecret" .) (include "rheostat.tokensSecret" .)) -}}
+{{- if and (include "rheostat.tlsSecret" .) (include "rheostat.asks" .) -}}
 yes
 {{- end -}}
 {{- end -}}
@@ -70,7 +90,7 @@ app.kubernetes.io/component: test
 {{- if and .Values.tests.enabled .Values.exposed -}}
 {{- if include "rheostat.clientCASecret" . -}}
 {{- with $certificate }}yes{{ end -}}
-{{- else if include "rheostat.tokensSecret" . -}}
+{{- else if include "rheostat.asks" . -}}
 {{- with .Values.tests.tokenSecret.name }}yes{{ end -}}
 {{- else -}}
 yes

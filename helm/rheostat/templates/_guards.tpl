@@ -55,7 +55,7 @@ trainingRuns.enabled without rbac.create: the ServiceAccount made here would hav
 {{- $tls := include "rheostat.tlsSecret" . -}}
 {{- $secured := include "rheostat.secured" . -}}
 {{- if and .Values.exposed (not $secured) (not .Values.insecure) }}
-exposed without TLS and authentication: whoever reaches the pod could steer its runs. Set tls (existingSecret or certManager) and auth (tokens or clientCA); or, to try it out among friends, insecure: true; or leave exposed: false and use kubectl port-forward.
+exposed without TLS and authentication: whoever reaches the pod could steer its runs. Set tls (existingSecret or certManager) and auth (tokens, clientCA or kubernetes); or, to try it out among friends, insecure: true; or leave exposed: false and use kubectl port-forward.
 {{- end }}
 {{- if and .Values.exposed (not $secured) .Values.insecure (ne .Values.service.type "ClusterIP") }}
 insecure: true with service.type: {{ .Values.service.type }}: nobody should steer runs from outside the cluster without TLS and authentication.
@@ -80,6 +80,18 @@ auth.clientCA.existingSecret and auth.clientCA.sameAsServer: give one of them.
 {{- end }}
 {{- if and (or .clientCA.existingSecret .clientCA.sameAsServer) (not $tls) }}
 auth.clientCA without tls: there are no client certificates without TLS.
+{{- end }}
+{{- if and .roles.existingConfigMap .roles.bindings }}
+auth.roles.existingConfigMap and auth.roles.bindings: give one of them.
+{{- end }}
+{{- if and (or .roles.existingConfigMap .roles.bindings) (not (include "rheostat.asks" $)) }}
+auth.roles without auth.tokens, auth.clientCA or auth.kubernetes: anybody could claim any name.
+{{- end }}
+{{- if and (include "rheostat.clientCASecret" $) (not (or (include "rheostat.tokensSecret" $) (include "rheostat.rolesConfigMap" $) .kubernetes.enabled)) }}
+auth.clientCA without auth.roles: client certificates carry no role, so nobody could do anything.
+{{- end }}
+{{- if and .kubernetes.enabled $.Values.serviceAccount.create (not $.Values.rbac.create) }}
+auth.kubernetes.enabled without rbac.create: the ServiceAccount made here could not ask who callers are. Name one that may (serviceAccount.create: false).
 {{- end }}
 {{- if and .tokens.existingSecret .tokens.lines }}
 auth.tokens.existingSecret and auth.tokens.lines: give one of them.

@@ -23,6 +23,19 @@
 {{- if include "rheostat.tokensSecret" . }}
 - --tokens=/etc/rheostat/tokens/tokens
 {{- end }}
+{{- if include "rheostat.rolesConfigMap" . }}
+- --roles=/etc/rheostat/roles/roles.yaml
+{{- end }}
+{{- if .Values.auth.kubernetes.enabled }}
+- --kube-auth
+- --kube-audience={{ .Values.auth.kubernetes.audience }}
+{{- end }}
+{{- range .Values.daemon.allowImports }}
+- --allow-import={{ . }}
+{{- end }}
+{{- if ne .Values.data.kind "none" }}
+- --data-root=/data
+{{- end }}
 {{- if and .Values.exposed (not (include "rheostat.secured" .)) }}
 - --insecure
 {{- end }}

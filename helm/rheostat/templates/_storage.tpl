@@ -62,6 +62,14 @@ emptyDir:
       - key: {{ include "rheostat.tokensKey" $ | quote }}
         path: tokens
 {{- end }}
+{{- with include "rheostat.rolesConfigMap" . }}
+- name: roles
+  configMap:
+    name: {{ . | quote }}
+    items:
+      - key: {{ include "rheostat.rolesKey" $ | quote }}
+        path: roles.yaml
+{{- end }}
 {{- end -}}
 
 {{/* Whole folders, never a subPath: a file mounted alone does not follow when its Secret changes. */}}
@@ -102,11 +110,16 @@ emptyDir:
   mountPath: /etc/rheostat/tokens
   readOnly: true
 {{- end }}
+{{- if include "rheostat.rolesConfigMap" . }}
+- name: roles
+  mountPath: /etc/rheostat/roles
+  readOnly: true
+{{- end }}
 {{- end -}}
 
 {{/* The names above, as a JSON list. */}}
 {{- define "rheostat.volumeNames" -}}
-{{- list "state" "tmp" "data" "shm" "specs" "tls" "client-ca" "tokens" | toJson -}}
+{{- list "state" "tmp" "data" "shm" "specs" "tls" "client-ca" "tokens" "roles" | toJson -}}
 {{- end -}}
 
 {{- define "rheostat.specsConfigMap" -}}

@@ -51,6 +51,8 @@ class Condition:
     """
 
     def __init__(self, expression: str) -> None:
+        if any("\ud800" <= character <= "\udfff" for character in expression):
+            raise ValueError("it holds broken characters")
         try:
             self._compiled = _environment().compile(expression)
         except RuntimeError as error:

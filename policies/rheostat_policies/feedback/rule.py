@@ -1,9 +1,11 @@
 """One when/then rule: read from a spec, checked, and what it asks for when it fires."""
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from string import Formatter
 from typing import TYPE_CHECKING, Any
 
 from rheostat_policies.api import Observation
@@ -18,6 +20,8 @@ VARIABLES = (
 )
 """What conditions and reasons may name."""
 
+_FIELD = re.compile(r"\w+(\[[^\[\]{}]+\])?")
+_LAYOUT = re.compile(r"[<>^=]?[-+ ]?0?\d{0,2}[,_]?(\.\d{1,2})?[deEfFgGns%]?")
 _UNFIT = (AttributeError, IndexError, KeyError, TypeError, ValueError)
 """What Python's format raises for a template that does not fit its values."""
 
@@ -138,11 +142,23 @@ def _template(written: Mapping[str, Any], when: str, place: str) -> str:
     any_group = defaultdict[str, float](lambda: 1.0)
     values.update(learning_rate=any_group, base=any_group, factor=any_group)
     try:
+        _check_fields(reason)
         reason.format_map(values)
     except _UNFIT as error:
         problem = f"does not know {error}" if isinstance(error, KeyError) else str(error)
         raise ValueError(f"{place}: reason={reason!r} is no template: {problem}") from error
     return reason
+
+
+def _check_fields(template: str) -> None:
+    """Raise ValueError for what only an attacker writes: attributes, widths that fill a memory."""
+    for _, name, layout, conversion in Formatter().parse(template):
+        if name is None:
+            continue
+        if not _FIELD.fullmatch(name):
+            raise ValueError(f"{{{name}}} must be a variable, or variable[group]")
+        if conversion or not _LAYOUT.fullmatch(layout or ""):
+            raise ValueError(f"{{{name}:{layout}}} must have a layout as .3g, at most 99 wide")
 
 
 def _positive(written: Mapping[str, Any], key: str, default: float, place: str) -> float:

@@ -211,6 +211,22 @@ _COSTLY = {
 """Fields of an `Observation` that are measured on demand, by the feature that needs them."""
 
 
+_VALIDATED = {
+    "generalization_gap",
+    "output_weight_mean",
+    "output_weight_variance",
+    "prediction_change_variance",
+    "prediction_variance",
+    "validation_loss",
+}
+"""Features that are as fresh as the newest validation."""
+
+
+def needs_validation(features: Iterable[str]) -> bool:
+    """Whether what these features see depends on when the run is validated."""
+    return not _VALIDATED.isdisjoint(features)
+
+
 def observed_by(features: Iterable[str]) -> tuple[str, ...]:
     """Return the fields of an `Observation` that a policy with these features `observes`."""
     fields = {_COSTLY.get(name, name) for name in features}

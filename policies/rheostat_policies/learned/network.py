@@ -33,12 +33,20 @@ class Network:
 
     def __call__(self, rows: Rows) -> list[list[float]]:
         """Return the outputs of each row, (rows, outputs), for (rows, inputs)."""
+        return self.head(self.hidden(rows))
+
+    def hidden(self, rows: Rows) -> NDArray[np.float32]:
+        """Return what goes into the last layer, (rows, width)."""
         between = ACTIVATIONS[self.activation]
         values = rows
         for weights, biases in self.layers[:-1]:
             values = between(values @ weights.T + biases)
+        return values
+
+    def head(self, hidden: NDArray[np.float32]) -> list[list[float]]:
+        """Return what the last layer makes of it, (rows, outputs)."""
         weights, biases = self.layers[-1]
-        outputs: list[list[float]] = (values @ weights.T + biases).tolist()
+        outputs: list[list[float]] = (hidden @ weights.T + biases).tolist()
         return outputs
 
     def arrays(self) -> dict[str, NDArray[np.float32]]:

@@ -270,6 +270,17 @@ def test_what_a_killed_writer_left_is_swept_away(a_run: Any) -> None:
     assert not left.exists()
 
 
+def test_a_checkpoint_comes_back_that_a_killed_writer_was_replacing(a_run: Any) -> None:
+    run = a_run()
+    _, order = run.interrupt(5)
+    place = Path(order.checkpoint)
+    place.rename(place.with_name(f".{place.name}.replaced"))
+
+    run.begin()
+
+    assert steps(run) == [5]
+
+
 def test_a_damaged_checkpoint_is_not_gone_on_from(a_run: Any) -> None:
     run = a_run()
     _, order = run.interrupt(5)

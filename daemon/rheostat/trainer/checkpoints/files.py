@@ -118,11 +118,18 @@ def read_state(path: Path, *, spec_sha256: str) -> State:
 
 
 def sweep(folder: Path) -> None:
-    """Remove what an interrupted writer has left in a folder of checkpoints."""
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if path.name.startswith("."):
-                shutil.rmtree(path, ignore_errors=True)
+    """Remove what an interrupted writer has left in a folder of checkpoints.
+
+    One that was to be replaced, and has not been, comes back.
+    """
+    if not folder.is_dir():
+        return
+    for path in list(folder.iterdir()):
+        place = path.with_name(path.name.removeprefix(".").removesuffix(_REPLACED))
+        if path.name.endswith(_REPLACED) and not place.exists():
+            path.rename(place)
+        elif path.name.startswith("."):
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _write_files(folder: Path, state: State) -> dict[str, FileInfo]:

@@ -194,7 +194,8 @@ class Saver:
                 reason=order.reason,
                 pinned=command is not None and command.pin,
             )
-            prune(self.folder, keep=self._spec.keep, keep_best=self._spec.keep_best)
+            keep, keep_best = self._spec.keep, self._spec.keep_best
+            prune(self.folder, keep=keep, keep_best=keep_best, written=state.step)
         except Exception as error:
             self._fail(order, state.step, error)
             return

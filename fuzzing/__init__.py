@@ -1,0 +1,1 @@
+"""Input that nobody would send, for everything that reads input: what `make test-fuzz` runs."""

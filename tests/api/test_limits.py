@@ -1,0 +1,86 @@
+"""What is refused with RESOURCE_EXHAUSTED, over the wire."""
+
+import asyncio
+
+import grpc
+import pytest
+from google.rpc.error_details_pb2 import RetryInfo
+from grpc_status import rpc_status
+
+from rheostat.api.server import ApiServer
+from rheostat.client import AsyncClient
+from rheostat.door.limits import Limits
+from rheostat.errors import ResourceExhausted
+from rheostat.v1 import runs_pb2
+from rheostat.v1.runs_pb2_grpc import RunsStub
+
+
+@pytest.fixture
+async def limited(service):
+    """Start a control plane with limits: `address = await limited(streams=2)`."""
+    servers = []
+
+    async def start(**limits):
+        servers.append(ApiServer(service, address="127.0.0.1:0", limits=Limits(**limits)))
+        return await servers[-1].start()
+
+    yield start
+    for server in servers:
+        await server.stop(0)
+
+
+async def test_too_many_requests_are_refused_with_the_time_to_come_again(limited):
+    async with grpc.aio.insecure_channel(await limited(requests_per_minute=3)) as channel:
+        ask = RunsStub(channel).GetRun
+        as_ada = (("x-rheostat-principal", "ada"),)
+        for _ in range(3):
+            await ask(runs_pb2.GetRunRequest(run="digits"), metadata=as_ada)
+        with pytest.raises(grpc.RpcError) as refused:
+            await ask(runs_pb2.GetRunRequest(run="digits"), metadata=as_ada)
+        await ask(runs_pb2.GetRunRequest(run="digits"))
+
+    retry = RetryInfo()
+    found = [detail.Unpack(retry) for detail in rpc_status.from_call(refused.value).details]
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "--max-requests-per-minute" in refused.value.details()
+    assert any(found)
+    assert 0 < retry.retry_delay.ToNanoseconds() <= 20e9
+
+
+async def test_too_many_streams_are_refused_until_one_ends(limited, service):
+    service.ends = False
+    async with AsyncClient(await limited(streams=2)) as client:
+        watches = [client.watch_run("digits") for _ in range(2)]
+        for watch in watches:
+            await anext(watch)
+        with pytest.raises(ResourceExhausted, match=r"2 streams open.*--max-streams"):
+            await anext(client.watch_run("digits"))
+        await watches[0].aclose()
+        await asyncio.wait_for(service.given_up.wait(), 5)
+        async with asyncio.timeout(5):
+            while True:
+                try:
+                    await anext(client.watch_run("digits"))
+                except ResourceExhausted:
+                    await asyncio.sleep(0.01)
+                else:
+                    break
+
+
+async def test_a_request_that_is_too_long_is_refused(limited, service, refusal):
+    async with grpc.aio.insecure_channel(await limited(message_bytes=1000)) as channel:
+        long = runs_pb2.CreateRunRequest(spec="x" * 1000)
+        refused = await refusal(RunsStub(channel).CreateRun(long))
+
+    assert (refused.code, service.asked) == (grpc.StatusCode.RESOURCE_EXHAUSTED, [])
+
+
+async def test_too_many_calls_at_once_are_refused(limited, service, refusal):
+    service.ends = False
+    async with grpc.aio.insecure_channel(await limited(concurrent_calls=1)) as channel:
+        watch = RunsStub(channel).WatchRun(runs_pb2.WatchRunRequest(run="digits"))
+        await watch.read()
+        refused = await refusal(RunsStub(channel).GetRun(runs_pb2.GetRunRequest(run="digits")))
+        watch.cancel()
+
+    assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
