@@ -406,7 +406,7 @@ class RunEvent(_message.Message):
     """time is in seconds since the epoch."""
     kind: _builtins.str
     """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost,
-    halted or warned.
+    rolled_back, halted or warned.
     """
     message: _builtins.str
     """message is one line for a person."""

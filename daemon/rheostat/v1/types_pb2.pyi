@@ -566,7 +566,7 @@ class Decision(_message.Message):
     applied_step: _builtins.int
     """applied_step is the first optimizer step that used the new LRs."""
     source: _builtins.str
-    """source is operator, policy:<name>, guardrail or expiry."""
+    """source is operator, policy:<name>, guardrail, expiry or rollback."""
     verb: _builtins.str
     """verb is the operator's, what expired, or bench, vanish, relax of a policy; else empty."""
     value: _builtins.float
