@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate bench parts image test-crash test-image test-chart test-observability test-cluster test-played test-fuzz clean
+.PHONY: help run test check format generate rollback-picture bench parts image test-crash test-image test-chart test-observability test-cluster test-played test-fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -51,6 +51,9 @@ generate: $(DEV) ## Regenerate gRPC code, JSON Schema, and the page of schedules
 	$(BIN)/python tools/generate_crd.py
 	$(BIN)/python tools/chart_readme.py
 	$(BIN)/python tools/dashboards.py
+
+rollback-picture: $(DEV) ## Train examples/rollback three times and draw docs/rollback.svg
+	$(BIN)/python tools/draw_rollback.py
 
 bench: $(DEV) ## Measure overhead and latency
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.overhead

@@ -36,6 +36,7 @@ from rheostat.steering.records import (
     GroupState,
     Offence,
     PolicyStatus,
+    RollbackEdit,
     Verb,
 )
 
@@ -248,6 +249,29 @@ def test_decisions_are_counted_by_source(store):
 
     assert store.count_decisions_by_source("digits") == {"operator": 2, "policy:loss_spike": 1}
     assert store.count_decisions_by_source("ghost") == {}
+
+
+def test_a_rollback_puts_the_rows_aside_that_it_undoes_and_forgets_who_was_late_there(store):
+    store.create_run(a_run("digits"), "")
+    whole = rows(0, 30, validation_loss={10: 0.5, 20: 0.4})
+    store.append_rows("digits", cut(whole, 0, 16))
+    store.append_rows("digits", cut(whole, 16, 30))
+    store.add_offences(
+        "digits", [Offence(policy="slow", step=step, outcome="slow") for step in (9, 10)]
+    )
+    edit = RollbackEdit(from_step=30, to_step=10, to_revision=0, steps=99)
+    back = Decision(revision=1, applied_step=10, source="rollback", groups=(), rollback=edit)
+
+    store.append_decisions("digits", [back])
+    store.append_decisions("digits", [back])  # told again
+
+    assert store.next_row("digits") == 10
+    assert store.read_rows("digits") == [cut(whole, 0, 10)]
+    undone = store.read_undone_rows("digits", 1)
+    assert [(one.first_step, end_of(one)) for one in undone] == [(10, 16), (16, 30)]
+    assert [one.validation_loss for one in undone] == [{}, {20: 0.4}]
+    assert [one.step for one in store.list_offences("digits")] == [9]
+    assert store.read_undone_rows("digits", 2) == []
 
 
 # --- step rows ---------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from rheostat.runs.messages import Decided, Offended, Telemetry
 from rheostat.runs.records import Snapshot, StepRows
-from rheostat.steering.records import Change, Decision, Offence, Verb
+from rheostat.steering.records import Decision, Offence, RollbackEdit
 from rheostat.trainer.outstanding import Outstanding
 
 
@@ -94,14 +94,13 @@ def test_decisions_are_kept_however_many_there_are() -> None:
 def test_a_change_that_was_carried_out_already_is_answered_and_not_made_again() -> None:
     outstanding = Outstanding()
     outstanding.keep(decided(1, request_id="halve"))
-    halve = Change(verb=Verb.SCALE, value=0.5, request_id="halve")
 
-    known = outstanding.answer_to(halve)
+    known = outstanding.answer_to("halve")
     assert known is not None
     assert known.revision == 1
-    assert outstanding.answer_to(Change(verb=Verb.SCALE, value=0.5, request_id="other")) is None
+    assert outstanding.answer_to("other") is None
     outstanding.acknowledge(revision=1, next_row=0)
-    assert outstanding.answer_to(halve) is None, "the daemon knows by itself"
+    assert outstanding.answer_to("halve") is None, "the daemon knows by itself"
 
 
 def test_an_offence_is_durable_with_the_step_after_the_one_it_was_about() -> None:
@@ -112,3 +111,37 @@ def test_an_offence_is_durable_with_the_step_after_the_one_it_was_about() -> Non
     assert [type(one) for one in outstanding.owed()] == [Offended]
     outstanding.acknowledge(revision=0, next_row=6)
     assert outstanding.owed() == []
+
+
+def rolled_back(revision: int, to_step: int) -> Decided:
+    edit = RollbackEdit(from_step=9, to_step=to_step, to_revision=0, steps=99)
+    one = Decision(
+        revision=revision, applied_step=to_step, source="rollback", groups=(), rollback=edit
+    )
+    return Decided(decisions=(one,))
+
+
+def test_after_a_rollback_what_was_told_before_it_goes_first_and_its_steps_are_others() -> None:
+    outstanding = Outstanding()
+    for message in (
+        decided(1),
+        telemetry(0, 9),
+        rolled_back(2, to_step=4),
+        decided(3),
+        Offended(offences=(Offence(policy="slow", step=5, outcome="slow"),)),
+        telemetry(4, 3),
+    ):
+        outstanding.keep(message)
+
+    assert owed(outstanding) == ([1, 2, 3], [*range(9), 4, 5, 6])
+    kinds = [type(one) for one in outstanding.owed()]
+    assert kinds == [Decided, Telemetry, Decided, Offended, Telemetry, Telemetry]
+    assert [rows.first_step for rows in outstanding.unacknowledged().rows] == [4]
+
+    # Nine rows of before the rollback say nothing of those after it.
+    outstanding.acknowledge(revision=1, next_row=9)
+    assert owed(outstanding) == ([2, 3], [4, 5, 6])
+    outstanding.acknowledge(revision=3, next_row=4)
+    assert owed(outstanding) == ([], [4, 5, 6])
+    outstanding.acknowledge(revision=3, next_row=7)
+    assert owed(outstanding) == ([], [])

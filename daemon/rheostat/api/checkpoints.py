@@ -6,6 +6,8 @@ from rheostat.api.permissions import may_create
 from rheostat.api.translate import to_message
 from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest, Violation
+from rheostat.runs.messages import RollbackCommand
+from rheostat.runs.returning import mistakes
 from rheostat.runs.service import RunService
 from rheostat.v1 import checkpoints_pb2 as pb
 from rheostat.v1 import runs_pb2
@@ -36,6 +38,28 @@ class CheckpointsApi(CheckpointsServicer):
         return pb.ListCheckpointsResponse(
             checkpoints=[to_message(one, pb.Checkpoint()) for one in found]
         )
+
+    @answers
+    async def RollbackRun(
+        self, request: pb.RollbackRunRequest, context: Context
+    ) -> pb.RollbackRunResponse:
+        command = RollbackCommand(
+            command_id=0,
+            step=given(request, "step"),
+            back_steps=given(request, "back_steps"),
+            skip=request.skip,
+            rewarm_steps=request.rewarm_steps,
+            scale=given(request, "scale"),
+            principal=principal_of(context),
+            reason=request.reason,
+            request_id=request.request_id,
+        )
+        if violations := list(mistakes(command)):
+            raise InvalidRequest(violations)
+        result = await self._service.roll_back_run(
+            require_run(request.run), command, dry_run=request.dry_run
+        )
+        return to_message(result, pb.RollbackRunResponse())
 
     @answers
     async def ForkRun(self, request: pb.ForkRunRequest, context: Context) -> pb.ForkRunResponse:

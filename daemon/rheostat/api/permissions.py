@@ -86,6 +86,7 @@ PERMISSIONS: Mapping[str, Permission] = {
         "rheostat.v1.Checkpoints",
         SaveCheckpoint=_OPERATE,
         ListCheckpoints=_VIEW,
+        RollbackRun=_OPERATE,
         # Its handler asks again, as that of CreateRun does.
         ForkRun=_ADMINISTER,
     ),

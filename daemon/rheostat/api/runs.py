@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 
+from rheostat.api.edits import given
 from rheostat.api.handling import (
     Context,
     answers,
@@ -128,7 +129,8 @@ class RunsApi(RunsServicer):
     async def ExportRun(
         self, request: pb.ExportRunRequest, context: Context
     ) -> AsyncIterator[pb.ExportRunResponse]:
-        async for rows in self._service.export_run(require_run(request.run)):
+        undone = given(request, "undone")
+        async for rows in self._service.export_run(require_run(request.run), undone=undone):
             yield pb.ExportRunResponse(rows=to_message(rows, pb.StepRows()))
 
 

@@ -1,6 +1,7 @@
 """The noun `checkpoint`: what a run can go on from, listed and taken, and other runs too."""
 
 import json
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Annotated
 
@@ -10,16 +11,18 @@ import typer
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, Overrides, RunName, StateDir
 from rheostat.cli.overrides import override
-from rheostat.cli.phrases import number, size
+from rheostat.cli.phrases import decision_line, number, size
 from rheostat.cli.shapes import run_details
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.records import STEERING
 
 SAVE_SECONDS = 600.0
 """How long a checkpoint may take: a large one, on a slow disk, behind another."""
 
 app = typer.Typer(
-    help="List and take the checkpoints of a run, and fork it at one.", no_args_is_help=True
+    help="List and take the checkpoints of a run, take it back to one, or fork it there.",
+    no_args_is_help=True,
 )
 
 
@@ -36,7 +39,7 @@ def list_(
     if not found:
         tell(f"{run} has no checkpoints yet. Take one with: rheostat checkpoint save {run}")
         return
-    columns = ("step", "revision", "taken", "because", "validation loss", "size", "pinned")
+    columns = ("step", "revision", "taken", "because", "validation loss", "size", "")
     table = make_table(*columns, numbers=("step", "revision", "validation loss", "size"))
     for one in found:
         table.add_row(
@@ -46,9 +49,16 @@ def list_(
             one.reason,
             number(one.validation_loss),
             size(one.bytes),
-            "pinned" if one.pinned else "",
+            ", ".join(_marks(one)),
         )
     OUT.print(table)
+
+
+def _marks(one: CheckpointInfo) -> Iterator[str]:
+    if one.pinned:
+        yield "pinned"
+    if one.undone_by is not None:
+        yield f"undone by revision {one.undone_by}"
 
 
 @app.command()
@@ -68,6 +78,61 @@ def save(
         print_json(msgspec.to_builtins(saved))
         return
     tell(f"{run} can go on from step {saved.step}: {size(saved.bytes)} in {saved.path}")
+
+
+@app.command()
+def rollback(
+    run: RunName,
+    step: Annotated[
+        int | None,
+        typer.Option(
+            help="To the newest checkpoint of at most so many steps; by default the newest.",
+            show_default=False,
+        ),
+    ] = None,
+    back: Annotated[
+        int | None,
+        typer.Option(help="The newest that is at least so many steps old.", show_default=False),
+    ] = None,
+    skip: Annotated[int, typer.Option(help="Leave out so many batches from there on.")] = 0,
+    rewarm: Annotated[
+        int, typer.Option(help="Let the LR rise from 0 over so many steps; 0 is not to.")
+    ] = 0,
+    scale: Annotated[
+        float | None,
+        typer.Option(help="Multiply the LR by this from there on.", show_default=False),
+    ] = None,
+    reason: Annotated[str, typer.Option(help="Why; kept in the history.")] = "",
+    request_id: Annotated[
+        str, typer.Option(help="Key under which the same request is done only once.")
+    ] = "",
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Only say where it would go back to.")
+    ] = False,
+    as_json: Json = False,
+    address: Address = None,
+    state_dir: StateDir = None,
+) -> None:
+    """Take a run back to a checkpoint at the next step, and let it go on from there."""
+    with connect(address, state_dir) as client:
+        result = client.roll_back_run(
+            run,
+            step=step,
+            back_steps=back,
+            skip=skip,
+            rewarm_steps=rewarm,
+            scale=scale,
+            reason=reason,
+            request_id=request_id,
+            dry_run=dry_run,
+            timeout=SAVE_SECONDS,
+        )
+    if as_json:
+        print_json(msgspec.to_builtins(result))
+    elif result.decision is None:
+        tell(f"{run} would go back to step {result.step}. Nothing was done.")
+    else:
+        tell(f"revision {result.decision.revision}, {decision_line(result.decision)}")
 
 
 @app.command()

@@ -17,10 +17,12 @@ from rheostat.steering.records import (
     GroupState,
     PolicyEdit,
     PolicyStatus,
+    RollbackEdit,
     ScheduleEdit,
     Verb,
 )
 from rheostat.steering.rules import MaxDrift, MaxRatioPerStep, MaxRatioPerWindow
+from rheostat.steering.script import POLICY_PREFIX
 
 _SHOWN_GROUPS = 3
 _SHOWN_CHARACTERS = 60
@@ -115,7 +117,9 @@ def policy_states(policy: PolicyStatus) -> Iterator[str]:
 
 
 def who(decision: Decision) -> str:
-    """Return the person behind a decision, or both, else its source."""
+    """Return the person behind a decision, or both, or a rollback's policy; else its source."""
+    if decision.rollback is not None and decision.rollback.policy:
+        return f"{POLICY_PREFIX}{decision.rollback.policy}"
     asked = decision.principal or decision.source
     return f"{asked}, approved by {decision.approved_by}" if decision.approved_by else asked
 
@@ -126,6 +130,8 @@ def what(decision: Decision) -> str:
         return _edit(decision.verb, decision.edit)
     if decision.policy is not None:
         return _policy_edit(decision.verb, decision.policy)
+    if decision.rollback is not None:
+        return _rollback(decision.rollback)
     if decision.value is None:
         return _BEFALLEN.get(decision.verb, decision.verb)
     verb = decision.verb or "factor"
@@ -133,6 +139,11 @@ def what(decision: Decision) -> str:
 
 
 _BEFALLEN = {"bench": "is benched", "vanish": "has vanished", "relax": "relaxes to"}
+
+
+def _rollback(edit: RollbackEdit) -> str:
+    words = f"rollback from step {edit.from_step} to {edit.to_step}"
+    return f"{words}, around {edit.skip} batches" if edit.skip else words
 
 
 def _edit(verb: str, edit: ScheduleEdit) -> str:

@@ -157,6 +157,14 @@ def export(
     timing: Annotated[
         bool, typer.Option("--timing", help="Add the duration of each step, in seconds.")
     ] = False,
+    undone: Annotated[
+        int | None,
+        typer.Option(
+            metavar="REVISION",
+            help="Write the steps that the rollback of this revision has undone.",
+            show_default=False,
+        ),
+    ] = None,
     address: Address = None,
     state_dir: StateDir = None,
 ) -> None:
@@ -164,5 +172,7 @@ def export(
     check_suffix(file)
     with connect(address, state_dir) as client:
         client.get_run(run)  # an unknown run must not leave a file behind
-        count = export_steps(lambda: client.export_run(run), file, with_timing=timing)
+        count = export_steps(
+            lambda: client.export_run(run, undone=undone), file, with_timing=timing
+        )
     tell(f"{count} steps of {run} are in {file}.")

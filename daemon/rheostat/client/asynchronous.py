@@ -21,6 +21,7 @@ from rheostat.runs.records import (
     Evaluation,
     Explanation,
     HeldChange,
+    RollbackResult,
     RunView,
     StepRows,
     WatchEvent,
@@ -128,6 +129,32 @@ class AsyncClient:
         """Make a run that does the same as another one has done; see `Client.replay_run`."""
         return await self._ask(calls.replay_run(run, request_id))
 
+    async def roll_back_run(
+        self,
+        run: str,
+        *,
+        step: int | None = None,
+        back_steps: int | None = None,
+        skip: int = 0,
+        rewarm_steps: int = 0,
+        scale: float | None = None,
+        reason: str = "",
+        request_id: str = "",
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> RollbackResult:
+        """Take a run back to a checkpoint; see `Client.roll_back_run`."""
+        fields = {
+            "step": step,
+            "back_steps": back_steps,
+            "skip": skip,
+            "rewarm_steps": rewarm_steps,
+            "scale": scale,
+            "reason": reason,
+            "dry_run": dry_run,
+        }
+        return await self._ask(calls.roll_back_run(run, request_id, fields), timeout)
+
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""
         return await self._ask(calls.list_checkpoints(run))
@@ -136,9 +163,9 @@ class AsyncClient:
         """Yield what happens to a run; see `Client.watch_run`."""
         return self._listen(calls.watch_run(run, after_revision))
 
-    def export_run(self, run: str) -> AsyncIterator[StepRows]:
+    def export_run(self, run: str, *, undone: int | None = None) -> AsyncIterator[StepRows]:
         """Yield a run's steps; see `Client.export_run`."""
-        return self._listen(calls.export_run(run))
+        return self._listen(calls.export_run(run, undone))
 
     async def change_learning_rate(
         self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None

@@ -23,6 +23,7 @@ from rheostat.runs.records import (
     Evaluation,
     Explanation,
     HeldChange,
+    RollbackResult,
     RunView,
     Snapshot,
     StepRows,
@@ -209,6 +210,21 @@ def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[Run
     )
 
 
+def roll_back_run(run: str, request_id: str, fields: dict[str, Any]) -> Call[RollbackResult]:
+    """Return the call that takes a run back to a checkpoint."""
+    return Call(
+        "/rheostat.v1.Checkpoints/RollbackRun",
+        filled(
+            checkpoints_pb2.RollbackRunRequest,
+            run=run,
+            request_id=request_id or str(uuid.uuid4()),
+            **fields,
+        ),
+        checkpoints_pb2.RollbackRunResponse,
+        lambda response: to_record(response, RollbackResult),
+    )
+
+
 def list_checkpoints(run: str) -> Call[list[CheckpointInfo]]:
     """Return the call that lists a run's checkpoints."""
     return Call(
@@ -246,11 +262,11 @@ def watch_run(run: str, after_revision: int | None) -> Call[WatchEvent]:
     return Call(_runs("WatchRun"), request, runs_pb2.WatchRunResponse, read)
 
 
-def export_run(run: str) -> Call[StepRows]:
-    """Return the streaming call that exports a run's steps."""
+def export_run(run: str, undone: int | None) -> Call[StepRows]:
+    """Return the streaming call that exports a run's steps, or those that a rollback has undone."""
     return Call(
         _runs("ExportRun"),
-        filled(runs_pb2.ExportRunRequest, run=run),
+        filled(runs_pb2.ExportRunRequest, run=run, undone=undone),
         runs_pb2.ExportRunResponse,
         lambda response: to_record(response.rows, StepRows),
     )

@@ -20,6 +20,7 @@ from rheostat.runs.records import (
     Evaluation,
     Explanation,
     HeldChange,
+    RollbackResult,
     RunView,
     StepRows,
     WatchEvent,
@@ -154,6 +155,45 @@ class Client:
         """Make a run that does the same as another one has done, and queue it."""
         return self._ask(calls.replay_run(run, request_id))
 
+    def roll_back_run(
+        self,
+        run: str,
+        *,
+        step: int | None = None,
+        back_steps: int | None = None,
+        skip: int = 0,
+        rewarm_steps: int = 0,
+        scale: float | None = None,
+        reason: str = "",
+        request_id: str = "",
+        dry_run: bool = False,
+        timeout: float | None = None,
+    ) -> RollbackResult:
+        """Take a run back to one of its checkpoints at the next step, and let it go on from there.
+
+        Args:
+            run: its name.
+            step: to the newest good checkpoint of at most so many finished steps.
+            back_steps: to the newest that is at least so many steps old; with neither, the newest.
+            skip: batches to leave out from there on.
+            rewarm_steps: steps in which the LR rises from 0; 0 is not to.
+            scale: what to multiply the LR by from there on.
+            reason: kept in the history.
+            request_id: idempotency key; made up where it is empty.
+            dry_run: only say where it would go back to.
+            timeout: seconds to wait; None is the client's own.
+        """
+        fields = {
+            "step": step,
+            "back_steps": back_steps,
+            "skip": skip,
+            "rewarm_steps": rewarm_steps,
+            "scale": scale,
+            "reason": reason,
+            "dry_run": dry_run,
+        }
+        return self._ask(calls.roll_back_run(run, request_id, fields), timeout)
+
     def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
         """Return the checkpoints of a run, oldest first."""
         return self._ask(calls.list_checkpoints(run))
@@ -162,9 +202,14 @@ class Client:
         """Yield what happens to a run until it ends; decisions after a revision, None from now."""
         return self._listen(calls.watch_run(run, after_revision))
 
-    def export_run(self, run: str) -> Iterator[StepRows]:
-        """Yield every finished step of a run, in order, in batches."""
-        return self._listen(calls.export_run(run))
+    def export_run(self, run: str, *, undone: int | None = None) -> Iterator[StepRows]:
+        """Yield every finished step of a run, in order, in batches.
+
+        Args:
+            run: its name.
+            undone: revision of a rollback, whose undone steps are yielded instead; None is none.
+        """
+        return self._listen(calls.export_run(run, undone))
 
     def change_learning_rate(
         self, run: str, change: Change, *, wait: bool = True, timeout: float | None = None

@@ -51,7 +51,7 @@ class ReportedDecision(Reported):
 
     revision: int
     applied_step: int = Field(description="first optimizer step with the new LR")
-    source: str = Field(description="operator, policy:<name>, guardrail or expiry")
+    source: str = Field(description="operator, policy:<name>, guardrail, expiry or rollback")
     principal: str = Field(default="", description="who asked, where somebody did")
     verb: str = ""
     value: float | None = None

@@ -14,12 +14,14 @@ from pathlib import Path
 import msgspec
 
 from rheostat.errors import StorageFailed
-from rheostat.runs.durably import replace_durably
+from rheostat.runs.durably import replace_durably, sync_folder
 
 SCHEMA_VERSION = 1
 """Of everything in a checkpoint; counts up with every change to what is in one."""
 MANIFEST_FILE = "manifest.json"
 PREFIX = "step-"
+ASIDE_PREFIX = "undone-"
+"""Of the folder, beside the others, of the checkpoints that a rollback has undone."""
 _CHUNK = 2**20
 
 
@@ -70,6 +72,8 @@ class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Of all its files."""
     path: str
     """Its folder."""
+    undone_by: int | None = None
+    """Revision of the rollback that has undone what it holds; None where none has."""
 
 
 class BadCheckpoint(StorageFailed):
@@ -84,7 +88,7 @@ def folder_name(step: int) -> str:
 def list_checkpoints(folder: Path) -> list[CheckpointInfo]:
     """Return the checkpoints in a folder, oldest first; those without a readable manifest not.
 
-    Their files are not looked at, which `verify` does.
+    Their files are not looked at, which `verify` does. Those that are undone are elsewhere.
     """
     found = []
     for path in _folders(folder):
@@ -93,6 +97,39 @@ def list_checkpoints(folder: Path) -> list[CheckpointInfo]:
         except BadCheckpoint:
             continue
     return found
+
+
+def list_undone(folder: Path) -> list[CheckpointInfo]:
+    """Return the checkpoints that rollbacks have undone, the oldest rollback first."""
+    found = []
+    for aside in _asides(folder):
+        revision = int(aside.name.removeprefix(ASIDE_PREFIX))
+        found += [
+            msgspec.structs.replace(one, undone_by=revision) for one in list_checkpoints(aside)
+        ]
+    return found
+
+
+def set_aside(folder: Path, step: int, revision: int) -> list[CheckpointInfo]:
+    """Move the checkpoints away that a rollback has undone, and return them; again does no harm.
+
+    Args:
+        folder: of the run's checkpoints.
+        step: number of finished steps that the run went back to.
+        revision: of the rollback; those that contain it are not undone.
+    """
+    undone = [
+        one for one in list_checkpoints(folder) if one.step > step and one.revision < revision
+    ]
+    aside = folder / f"{ASIDE_PREFIX}{revision:012d}"
+    for one in undone:
+        aside.mkdir(exist_ok=True)
+        path = Path(one.path)
+        path.rename(aside / path.name)
+    if undone:
+        sync_folder(aside)
+        sync_folder(folder)
+    return undone
 
 
 def newest_good(
@@ -210,7 +247,8 @@ def prune(
 ) -> list[CheckpointInfo]:
     """Remove the checkpoints that need not be kept, and return them.
 
-    Kept are the newest, those of the lowest validation loss, and the pinned.
+    Kept are the newest, those of the lowest validation loss, and the pinned. Of those that are
+    undone, the newest of the newest rollback are kept, and the pinned.
 
     Args:
         folder: where they are.
@@ -224,6 +262,9 @@ def prune(
     best = sorted(measured, key=lambda one: (one.validation_loss, -one.step))[:keep_best]
     kept = {written, *(one.step for one in (*loose[-keep:], *best))}
     removed = [one for one in loose if one.step not in kept]
+    undone = list_undone(folder)
+    fresh = {one.path for one in undone[-keep:] if one.undone_by == undone[-1].undone_by}
+    removed += [one for one in undone if not one.pinned and one.path not in fresh]
     for one in removed:
         remove(Path(one.path))
     return removed
@@ -267,6 +308,12 @@ def measure(path: Path) -> FileInfo:
 
 class _Version(msgspec.Struct):
     schema_version: int
+
+
+def _asides(folder: Path) -> Iterator[Path]:
+    """Yield the folders of undone checkpoints, the oldest rollback first."""
+    if folder.is_dir():
+        yield from sorted(one for one in folder.iterdir() if one.name.startswith(ASIDE_PREFIX))
 
 
 def _folders(folder: Path) -> Iterator[Path]:

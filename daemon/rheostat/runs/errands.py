@@ -15,11 +15,17 @@ from rheostat.errors import (
     ResourceExhausted,
     RheostatError,
 )
-from rheostat.runs.messages import ChangeCommand, EvaluateCommand, ProbeCommand, SaveCommand
+from rheostat.runs.messages import (
+    ChangeCommand,
+    EvaluateCommand,
+    ProbeCommand,
+    RollbackCommand,
+    SaveCommand,
+)
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
-from rheostat.steering.records import Change, Decision
+from rheostat.steering.records import Change, Decision, Verb
 
-Command = ChangeCommand | SaveCommand | EvaluateCommand | ProbeCommand
+Command = ChangeCommand | SaveCommand | RollbackCommand | EvaluateCommand | ProbeCommand
 
 
 class Errand:
@@ -37,6 +43,14 @@ class Errand:
     def change(self) -> Change | None:
         """The change that is asked for; None where it is something else."""
         return self.command.change if isinstance(self.command, ChangeCommand) else None
+
+    @property
+    def request_id(self) -> str:
+        """The key that its decision will have; empty where none is made of it."""
+        if isinstance(self.command, RollbackCommand):
+            return self.command.request_id
+        change = self.change
+        return "" if change is None or change.dry_run else change.request_id
 
 
 class Errands:
@@ -106,6 +120,17 @@ class Errands:
         """Return the errand of a number; None where it was answered or never asked."""
         return self._errands.get(number)
 
+    def attaching(self) -> set[str]:
+        """Return the names of the policies whose attaching is on its way."""
+        changes = (errand.change for errand in self._errands.values())
+        edits = (one.policy for one in changes if one is not None and one.verb == Verb.ATTACH)
+        return {edit.policy for edit in edits if edit is not None}
+
+    def find_request(self, request_id: str) -> Errand | None:
+        """Return the errand that will have a decision with this key, None where there is none."""
+        asked = (one for one in self._errands.values() if one.request_id == request_id)
+        return next(asked, None)
+
     def answer(self, number: int, result: object) -> Errand | None:
         """Give an errand's answer, or its error, to whoever waits for it."""
         errand = self._errands.pop(number, None)
@@ -119,10 +144,7 @@ class Errands:
     def note(self, decision: Decision) -> None:
         """Take a decision that has become durable: what it answers must not be asked again."""
         for errand in self._errands.values():
-            change = errand.change
-            if change is None or change.dry_run or not decision.request_id:
-                continue
-            if change.request_id == decision.request_id:
+            if decision.request_id and errand.request_id == decision.request_id:
                 errand.decision = decision
 
     def unanswered(self) -> list[Command]:

@@ -14,7 +14,7 @@ from rheostat.runs.messages import Acknowledged, Decided
 from rheostat.runs.records import Phase, RunEvent
 from rheostat.runs.rows import end_of, follows, merge
 from rheostat.runs.store import Store
-from rheostat.steering.records import Verb
+from rheostat.steering.records import Decision, RollbackEdit, Verb
 
 SAVE_ROWS_SECONDS = 1.0
 """Time between two writes of step rows: one disk sync a second, however fast the steps."""
@@ -85,6 +85,11 @@ class Keeper:
             StorageFailed: if that is not possible now; the trainer keeps them.
         """
         name = run.view.name
+        if any(one.rollback for one in decided.decisions):
+            # The steps that it undoes were told before it.
+            await self.save_rows(run)
+            if run.unsaved_rows:
+                raise StorageFailed(f"run {name}: the rows before a rollback are not written down")
         records = await self.stored(self.store.append_decisions, name, decided.decisions)
         for record in records:
             one = record.decision
@@ -104,9 +109,20 @@ class Keeper:
         if records:
             run.update(revision=records[-1].decision.revision)
         self._acknowledge(run)
-        horizons = [one.edit for one in decided.decisions if one.verb == Verb.HORIZON]
-        if horizons and horizons[-1] is not None:
-            await self.show(run, steps=horizons[-1].steps)
+        lengths = [steps for one in decided.decisions if (steps := _planned(one)) is not None]
+        if lengths:
+            await self.show(run, steps=lengths[-1])
+        for record in records:
+            if record.decision.rollback is not None:
+                await self._tell_of_rollback(run, record.decision, record.decision.rollback)
+
+    async def _tell_of_rollback(self, run: LiveRun, decision: Decision, edit: RollbackEdit) -> None:
+        who = decision.principal or edit.policy
+        text = f"{who} took it back from step {edit.from_step} to step {edit.to_step}"
+        if edit.skip:
+            text += f", around {edit.skip} batches"
+        await self.save_trainer(run)
+        await self.tell(run, "rolled_back", f"{text}: {decision.reason}".removesuffix(": "))
 
     async def save_rows(self, run: LiveRun) -> None:
         """Write the step rows that have gathered since the last time."""
@@ -166,3 +182,12 @@ class Keeper:
             await self.stored(self.store.save_snapshot, run.view.name, run.view.snapshot)
         except StorageFailed as error:
             log.error("snapshot.not_saved", run=run.view.name, why=str(error))
+
+
+def _planned(decision: Decision) -> int | None:
+    """Return the number of planned steps that a decision leaves a run with, None for as before."""
+    if decision.rollback is not None:
+        return decision.rollback.steps
+    if decision.verb == Verb.HORIZON and decision.edit is not None:
+        return decision.edit.steps
+    return None

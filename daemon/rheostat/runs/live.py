@@ -87,6 +87,7 @@ class LiveRun:
         self._send: Callable[[Message], None] | None = None
         self._outbox: list[Message] = []
         self._has_told_state = False
+        self._has_turned = False
         self._phase_waiters: list[tuple[frozenset[Phase], Future[RunView]]] = []
 
     @property
@@ -126,9 +127,15 @@ class LiveRun:
         if not self._has_told_state:
             self._has_told_state = True
             # A policy that came through the daemon before this one is gone with it.
-            for policy in snapshot.policies:
-                if policy.connected and policy.name not in self.sessions:
-                    self.tell(PolicyVanished(policy=policy.name))
+            connected = {policy.name for policy in snapshot.policies if policy.connected}
+            for name in sorted(connected - set(self.sessions)):
+                self.tell(PolicyVanished(policy=name))
+        if self._has_turned:
+            self._has_turned = False
+            # What was attached since the checkpoint is so no more.
+            known = {policy.name for policy in snapshot.policies} | self.errands.attaching()
+            for name in set(self.sessions) - known:
+                self.hang_up(name)
         self.update(snapshot=snapshot)
 
     def begin(self, first_step: int) -> None:
@@ -234,6 +241,8 @@ class LiveRun:
     def note(self, decision: Decision) -> None:
         """Take a decision that has been written down."""
         self.errands.note(decision)
+        if decision.rollback is not None:
+            self._turn(decision.rollback.to_step)
         if decision.verb == Verb.DETACH and decision.policy is not None:
             self.hang_up(decision.policy.policy)
         self.changes[decision.source] = self.changes.get(decision.source, 0) + 1
@@ -242,6 +251,14 @@ class LiveRun:
             if len(self.decided) > REMEMBERED_REQUESTS:
                 self.decided.popitem(last=False)
                 self.forgets_requests = True
+
+    def _turn(self, step: int) -> None:
+        """Note that the run has gone back to a step."""
+        self.next_row = min(self.next_row, step)
+        # Progress is now to get beyond it; and what is attached, the next snapshot tells.
+        self.record = TrackRecord(reached=min(self.record.reached, step))
+        self._has_told_state = False
+        self._has_turned = True
 
     def hang_up(self, policy: str) -> None:
         """End the session of a remote policy, if there is one."""

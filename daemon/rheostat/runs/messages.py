@@ -90,6 +90,29 @@ class SaveCommand(Message, frozen=True):
     """Whether to keep it until somebody removes it."""
 
 
+class RollbackCommand(Message, frozen=True):
+    """Go back to a checkpoint at the boundary where this arrives, then send `Applied`.
+
+    Neither `step` nor `back_steps` is the newest good one.
+    """
+
+    command_id: int
+    step: int | None = None
+    """The newest good one of at most so many finished steps."""
+    back_steps: int | None = None
+    """The newest good one that is at least so many steps old."""
+    skip: int = 0
+    """Batches to leave out from there on, >= 0."""
+    rewarm_steps: int = 0
+    """Steps in which the LR rises from 0 again; 0 is not to."""
+    scale: float | None = None
+    """What to multiply the LR by from there on; None is not to."""
+    principal: str = ""
+    reason: str = ""
+    request_id: str = ""
+    requested_at: float = 0.0
+
+
 class EvaluateCommand(Message, frozen=True):
     """Look at the validation set at the boundary where this arrives, then send `Evaluated`.
 
@@ -296,6 +319,7 @@ ToTrainer = (
     | Acknowledged
     | Released
     | SaveCommand
+    | RollbackCommand
     | EvaluateCommand
     | ProbeCommand
 )

@@ -92,9 +92,25 @@ class Reader:
                 return
             await news.wait()
 
-    async def export(self, run: str) -> AsyncIterator[StepRows]:
-        """Return every finished step of a run, in order, in batches."""
+    async def export(self, run: str, undone: int | None = None) -> AsyncIterator[StepRows]:
+        """Return every finished step of a run, in order, in batches.
+
+        Args:
+            run: its name.
+            undone: revision of a rollback, whose undone steps are returned instead; None is none.
+
+        Raises:
+            NotFound: if there is no such run.
+            InvalidRequest: if the decision of that revision is no rollback.
+        """
         await self._prepare_rows(run)
+        if undone is not None:
+            if not any(one.rollback for one in await self._made(run, [max(undone, 1)])):
+                expected = "the revision of a rollback, as `rheostat lr history` shows them"
+                raise InvalidRequest([Violation("undone", str(undone), expected)])
+            for batch in await self._keeper.stored(self._store.read_undone_rows, run, undone):
+                yield batch
+            return
         last = -1
         while batches := await self._keeper.stored(self._store.read_rows, run, last):
             for batch in batches:

@@ -114,7 +114,7 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch."""
     kind: str
     """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`,
-    `halted` or `warned`."""
+    `rolled_back`, `halted` or `warned`."""
     message: str
     """One line for a person."""
 
@@ -221,6 +221,15 @@ class ChangeResult(msgspec.Struct, frozen=True, kw_only=True):
     """The key to ask again with."""
     dry_run: bool = False
     """Whether the decision is only what would be: nothing was changed or recorded."""
+
+
+class RollbackResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to a wish to go back."""
+
+    step: int
+    """Number of finished steps of the checkpoint that the run has gone back to, or would."""
+    decision: Decision | None = None
+    """The record of it; None for a dry run."""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,6 +67,13 @@ CREATE TABLE pending_changes (
     change TEXT NOT NULL, -- JSON
     UNIQUE (run, request_id)
 );
+CREATE TABLE undone_rows (
+    run TEXT NOT NULL REFERENCES runs (name) ON DELETE CASCADE,
+    revision INTEGER NOT NULL, -- of the rollback
+    last_step INTEGER NOT NULL,
+    batch BLOB NOT NULL, -- StepRows as msgpack
+    PRIMARY KEY (run, revision, last_step)
+);
 CREATE TABLE offences (
     run TEXT NOT NULL REFERENCES runs (name) ON DELETE CASCADE,
     step INTEGER NOT NULL,

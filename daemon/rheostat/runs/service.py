@@ -10,7 +10,7 @@ from rheostat.errors import FailedPrecondition
 from rheostat.runs.approving import Approvals, Rule
 from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
-from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints
+from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints, list_undone
 from rheostat.runs.histogram import Histogram
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
@@ -20,6 +20,7 @@ from rheostat.runs.messages import (
     Evaluated,
     PauseCommand,
     ResumeCommand,
+    RollbackCommand,
     SaveCommand,
     StopCommand,
 )
@@ -31,11 +32,13 @@ from rheostat.runs.records import (
     Explanation,
     HeldChange,
     Phase,
+    RollbackResult,
     RunView,
     StepRows,
     WatchEvent,
 )
 from rheostat.runs.restarting import RestartPolicy, TrackRecord
+from rheostat.runs.returning import Rollbacks
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -89,6 +92,7 @@ class RunService:
         held = Approvals(approvals, clock) if approvals is not None else None
         self._changes = Changes(self._reader, self._keeper, admission, held)
         self._probes = Probes(self._reader, self._keeper)
+        self._rollbacks = Rollbacks(self._reader, self._keeper, supervisor, held)
         self._branches = Branches(
             self._reader, self._keeper, self._lifecycle, supervisor, admission
         )
@@ -294,9 +298,9 @@ class RunService:
         """Tell what happens to a run; see `Reader.watch`."""
         return self._reader.watch(run, after_revision=after_revision)
 
-    def export_run(self, run: str) -> AsyncIterator[StepRows]:
-        """Return every finished step of a run, in order, in batches."""
-        return self._reader.export(run)
+    def export_run(self, run: str, *, undone: int | None = None) -> AsyncIterator[StepRows]:
+        """Return every finished step of a run, in order, in batches; see `Reader.export`."""
+        return self._reader.export(run, undone)
 
     # --- checkpoints ---------------------------------------------------------------------------
 
@@ -320,13 +324,23 @@ class RunService:
         return saved
 
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
-        """Return the checkpoints of a run, oldest first.
+        """Return the checkpoints of a run, oldest first, and after them those that are undone.
 
         Raises:
             NotFound: if there is no such run.
         """
         await self.get_run(run)
-        return await asyncio.to_thread(list_checkpoints, self._supervisor.checkpoints_of(run))
+        folder = self._supervisor.checkpoints_of(run)
+        return [
+            *await asyncio.to_thread(list_checkpoints, folder),
+            *await asyncio.to_thread(list_undone, folder),
+        ]
+
+    async def roll_back_run(
+        self, run: str, command: RollbackCommand, *, dry_run: bool = False
+    ) -> RollbackResult:
+        """Take a run back to one of its checkpoints; see `Rollbacks.make`."""
+        return await self._rollbacks.make(run, command, dry_run=dry_run)
 
     async def fork_run(
         self,

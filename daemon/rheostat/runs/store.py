@@ -160,6 +160,7 @@ class Store:
 
         Those that are there already are left alone: a trainer sends again what it does not know to
         be durable. A change that was to wait on the disk until it is decided is dropped with that.
+        A rollback takes the rows of the steps along that it undoes; see `read_undone_rows`.
 
         Returns:
             The records that are new.
@@ -187,6 +188,8 @@ class Store:
                 record = audit.chain(run, previous_hash, decision)
                 _insert_decision(connection, record)
                 _drop_change(connection, run, decision.request_id)
+                if decision.rollback is not None:
+                    _undo(connection, run, decision.revision, decision.rollback.to_step)
                 records.append(record)
                 revision, previous_hash = decision.revision, record.hash
         return records
@@ -270,6 +273,15 @@ class Store:
             run,
             after_step,
             limit_batches,
+        )
+
+    def read_undone_rows(self, run: str, revision: int) -> list[StepRows]:
+        """Return the batches of the steps that a rollback has undone, in step order."""
+        return self._database.select(
+            _rows_of,
+            "SELECT batch FROM undone_rows WHERE run = ? AND revision = ? ORDER BY last_step",
+            run,
+            revision,
         )
 
     # --- what lets a run go on -----------------------------------------------------------------
@@ -419,6 +431,18 @@ def _insert_decision(connection: sqlite3.Connection, record: DecisionRecord) -> 
             record.hash,
         ),
     )
+
+
+def _undo(connection: sqlite3.Connection, run: str, revision: int, to_step: int) -> None:
+    """Put the rows aside that a rollback undoes, and forget what policies were late for there."""
+    _make_room(connection, run, to_step, to_step)
+    connection.execute(
+        "INSERT INTO undone_rows SELECT run, ?, last_step, batch FROM step_rows "
+        "WHERE run = ? AND last_step >= ?",
+        (revision, run, to_step),
+    )
+    connection.execute("DELETE FROM step_rows WHERE run = ? AND last_step >= ?", (run, to_step))
+    connection.execute("DELETE FROM offences WHERE run = ? AND step >= ?", (run, to_step))
 
 
 def _require_equal(connection: sqlite3.Connection, run: str, decision: Decision) -> None:

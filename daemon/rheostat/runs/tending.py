@@ -1,14 +1,16 @@
 """One run seen through its trainers: the first is started, one that has died gets a successor."""
 
 import asyncio
+from collections.abc import Sequence
 
 import structlog
 
 from rheostat.errors import FailedPrecondition, RheostatError
 from rheostat.runs import letters
-from rheostat.runs.checkpoints import CheckpointInfo, newest_good
+from rheostat.runs.checkpoints import CheckpointInfo, newest_good, set_aside
 from rheostat.runs.hearing import Hearing
 from rheostat.runs.keeping import Keeper
+from rheostat.runs.lineage import rollbacks, surviving
 from rheostat.runs.link import LinkServer
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import Hello
@@ -111,26 +113,30 @@ class Tender:
 
     async def _order(self, run: LiveRun) -> StartOrder:
         """Work out where the next trainer begins, and what is decided from there on."""
+        store, name, origin = self._keeper.store, run.view.name, run.view.origin
+        history = await self._decisions(name)
+        turns = rollbacks(history)
+        await self._set_aside(name, turns)
         checkpoint = await self._newest_checkpoint(run)
         run.checkpoint = checkpoint
         revision = checkpoint.revision if checkpoint else 0
         step = checkpoint.step if checkpoint else 0
         run.begin(first_step=step)
-        stored, store, name = self._keeper.stored, self._keeper.store, run.view.name
-        origin = run.view.origin
         until = origin.until if origin else None
-        decisions = await self._decisions_after(name, revision)
-        done = max(run.next_row, run.step, until or 0)
+        decisions = [one for one in surviving(history) if one.revision > revision]
+        done = max(run.next_row, _steps_told(run, turns), until or 0)
         newest = max((decision.applied_step for decision in decisions), default=-1)
         # From there on policies are asked anew, and may answer in time; what the observation of a
         # step leads to acts at the next.
         anew = max(newest, done - 1, step)
-        await stored(store.drop_offences, name, from_step=anew)
+        await self._keeper.stored(store.drop_offences, name, from_step=anew)
         return StartOrder(
             attempt=run.view.attempt + 1,
             checkpoint=checkpoint.path if checkpoint else None,
             decisions=tuple(decisions),
-            offences=tuple(await stored(store.list_offences, name, from_step=max(step - 1, 0))),
+            offences=tuple(
+                await self._keeper.stored(store.list_offences, name, from_step=max(step - 1, 0))
+            ),
             steps_done=done,
             anew=origin.anew if origin is not None and step == origin.step else (),
             until=until,
@@ -152,9 +158,16 @@ class Tender:
             )
         return found
 
-    async def _decisions_after(self, run: str, revision: int) -> list[Decision]:
+    async def _set_aside(self, run: str, turns: Sequence[Decision]) -> None:
+        """Put checkpoints aside that are undone: a trainer may have died before it did."""
+        folder = self._supervisor.checkpoints_of(run)
+        for one in turns:
+            assert one.rollback is not None
+            await asyncio.to_thread(set_aside, folder, one.rollback.to_step, one.revision)
+
+    async def _decisions(self, run: str) -> list[Decision]:
         decisions: list[Decision] = []
-        store = self._keeper.store
+        store, revision = self._keeper.store, 0
         while page := await self._keeper.stored(store.list_decisions, run, revision, _PAGE):
             decisions += [record.decision for record in page]
             revision = decisions[-1].revision
@@ -238,3 +251,11 @@ class Tender:
                     told.add(name)
                     text = f"a signal has halted its trainer; to go on: kill -CONT {run.view.pid}"
                     await self._keeper.tell(run, "halted", text)
+
+
+def _steps_told(run: LiveRun, turns: Sequence[Decision]) -> int:
+    """Return how many steps somebody has been told are done, and no rollback has undone."""
+    snapshot = run.view.snapshot
+    if snapshot is None or (turns and snapshot.revision < turns[-1].revision):
+        return 0
+    return snapshot.step

@@ -61,6 +61,13 @@ class Changing:
         except RheostatError as error:
             return error
 
+    def add(self, change: Change) -> Decision | RheostatError:
+        """Carry out a change that belongs to something else, and need not wait its turn."""
+        try:
+            return self._carry_out(change, self._meant(change))
+        except RheostatError as error:
+            return error
+
     def redo(self, told: Decision) -> None:
         """Carry out again what an operator had asked for and got.
 

@@ -11,5 +11,7 @@ class Course:
     """Planned optimizer steps; a `horizon` changes it."""
     step: int = -1
     """Index of the step whose LRs are decided; -1 before the first."""
+    skipped: int = 0
+    """Batches left out so far: step k trains on batch k + skipped."""
     has_moved: bool = False
     """Whether factors or operators have moved at this boundary, decided or on their way."""

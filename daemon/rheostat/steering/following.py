@@ -3,12 +3,21 @@
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from rheostat.steering.course import Course
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import COOL_DOWN_STEPS
 from rheostat.steering.ledger import Ledger
-from rheostat.steering.policies import CHANGED, Attached, Conduct, Extras, Measurement, Wish
+from rheostat.steering.policies import (
+    CHANGED,
+    Attached,
+    AttachedPolicy,
+    Conduct,
+    Extras,
+    Measurement,
+    Wish,
+)
 from rheostat.steering.records import Decision, PolicyWish
 from rheostat.steering.remote import RemotePolicy
 from rheostat.steering.roster import Roster
@@ -37,6 +46,8 @@ class Following:
         self._ledger = ledger
         self._watch = watch
         self._course = course
+        self.wanted: tuple[str, Wish] | None = None
+        """The policy that wants to go back, and all of its wish; the first of a boundary."""
 
     def ask(
         self,
@@ -56,6 +67,28 @@ class Following:
                 self._follow(policy, wish)
             elif policy.record.is_benched or policy.relaxes_at is not None:
                 self._look_after()
+
+    def mend(
+        self,
+        measured: Measurement,
+        learning_rate: Mapping[str, float],
+        base: Mapping[str, float],
+        extras: Extras,
+    ) -> None:
+        """Ask who can mend a loss that is not finite, until one wants to go back."""
+        for policy in self._roster.policies:
+            if not isinstance(policy, AttachedPolicy) or not policy.mends_non_finite:
+                continue
+            wish = policy.ask(measured, learning_rate, base, extras)
+            if wish is not None and wish.restore is not None and not policy.is_shadow:
+                self.wanted = policy.name, wish
+                return
+
+    def follow(self, name: str, wish: Wish) -> None:
+        """Let the factors of a policy inside the trainer go where it wants them."""
+        policy = self._roster.inside(name)
+        if policy is not None:
+            self._follow(policy, wish)
 
     def answer(self, policy: str, step: int, action: Action) -> None:
         """Take a remote policy's answer to the observation of a step."""
@@ -80,6 +113,9 @@ class Following:
         name = told.source.removeprefix(POLICY_PREFIX)
         remote = self._roster.remote(name)
         if remote is None:
+            # A policy inside has been asked, but for what acts as soon as the run has gone back.
+            if told.wish is not None:
+                self.follow(name, _wish_of(told.wish, told.reason))
             return
         if told.wish is not None:
             remote.record.outcomes[CHANGED] += 1
@@ -118,10 +154,11 @@ class Following:
             if told.wish is None or isinstance(policy, RemotePolicy):
                 return None
             had = _wish_of(told.wish, told.reason)
-            if wish != had:
+            if wish is None or replace(wish, restore=None) != had:
                 script.differ(step, f"policy {policy.name} would decide otherwise")
             return had
-        if wish is not None and not policy.is_shadow and self._warm(wish):
+        wants = wish is not None and (self._warm(wish) or wish.restore is not None)
+        if wants and not policy.is_shadow:
             script.differ(step, f"policy {policy.name} would decide otherwise")
             return None
         return wish
@@ -133,6 +170,9 @@ class Following:
 
     def _follow(self, policy: Attached, wish: Wish) -> None:
         """Let a policy's factors go where it wants them; in shadow that changes no LR."""
+        if wish.restore is not None and not policy.is_shadow:
+            self.wanted = self.wanted or (policy.name, wish)
+            return
         step = self._course.step
         groups = []
         for group in self._groups:

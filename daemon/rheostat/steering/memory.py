@@ -105,3 +105,4 @@ class SteeringMemory(Memory, frozen=True):
     interventions: dict[str, int]
     is_bent: bool
     touched_before: tuple[tuple[str, ...], ...]
+    skipped: int = 0

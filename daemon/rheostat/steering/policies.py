@@ -26,7 +26,7 @@ from rheostat_policies import (
     RunInfo,
     State,
 )
-from rheostat_policies.api import OBSERVABLE
+from rheostat_policies.api import OBSERVABLE, Restore
 
 KEPT = "kept"
 CHANGED = "changed"
@@ -64,6 +64,8 @@ class Wish:
     """The new factor by group; only the groups it is for."""
     ramp_steps: int
     reason: str
+    restore: Restore | None = None
+    """Where to go back to before that; None is nowhere."""
 
 
 class Attached(Protocol):
@@ -168,6 +170,8 @@ class AttachedPolicy:
         self.record = Conduct()
         self.factors: Mapping[str, float] = dict.fromkeys((one.name for one in run.groups), 1.0)
         self.observes = read_observes(policy)
+        self.mends_non_finite = bool(getattr(policy, "mends_non_finite", False))
+        """Whether it is asked before a loss that is not finite ends the run."""
         self.relaxes_at: int | None = None
         self.probe: Probe | None = None
         """What it wants tried out before the step begun; whoever has done so clears it."""
@@ -244,9 +248,13 @@ def read_action(action: Action, groups: Sequence[str]) -> Wish | None:
     Raises:
         ValueError, TypeError: if it asks for what cannot be.
     """
-    factor = action.factor
-    if factor is None:
+    factor, restore = action.factor, action.restore
+    if factor is None and restore is None:
         return None
+    if restore is not None:
+        _check_restore(restore)
+    if factor is None:
+        factor = {}
     factors = factor if isinstance(factor, Mapping) else dict.fromkeys(groups, factor)
     for group, value in factors.items():
         if group not in groups:
@@ -260,7 +268,14 @@ def read_action(action: Action, groups: Sequence[str]) -> Wish | None:
     if not isinstance(reason, str) or len(reason.encode()) > MAX_REASON_LENGTH:
         raise ValueError(f"its reason is no text of at most {MAX_REASON_LENGTH} bytes")
     # numpy's numbers pass for ours everywhere but in a message.
-    return Wish({group: float(value) for group, value in factors.items()}, ramp_steps, reason)
+    wanted = {group: float(value) for group, value in factors.items()}
+    return Wish(wanted, ramp_steps, reason, restore)
+
+
+def _check_restore(restore: Restore) -> None:
+    back, skip = operator.index(restore.back_steps), operator.index(restore.skip_beyond)
+    if back < 1 or skip < 0:
+        raise ValueError(f"it asked to go back {back} steps and to leave out {skip} more batches")
 
 
 def told(error: BaseException) -> str:

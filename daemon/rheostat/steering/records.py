@@ -147,6 +147,29 @@ class PolicyWish(msgspec.Struct, frozen=True, kw_only=True):
     """Steps on the way there, >= 1."""
 
 
+class RollbackEdit(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a run went back to, and what of the way from there it leaves out.
+
+    Every decision after `to_revision` and before this one is undone: it stays in the history, and
+    acts no more.
+    """
+
+    from_step: int
+    """Number of finished steps that the run had come to."""
+    to_step: int
+    """Number of finished steps of the checkpoint that it went back to."""
+    to_revision: int
+    """That of the checkpoint."""
+    steps: int
+    """Planned steps of the run, as they were there."""
+    skip: int = 0
+    """Batches left out from there on, >= 0."""
+    policy: str = ""
+    """Name of the policy that wanted it; empty where a person did."""
+    state: str = ""
+    """State that this policy goes on with, as JSON; it does not go back."""
+
+
 class GroupChange(msgspec.Struct, frozen=True, kw_only=True):
     """What a decision did to one group, and how its new LR is made up.
 
@@ -181,7 +204,7 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     applied_step: int
     """Index of the first optimizer step that used the new LRs."""
     source: str
-    """`operator`, `policy:<name>`, `guardrail`, or `expiry`."""
+    """`operator`, `policy:<name>`, `guardrail`, `expiry`, or `rollback`."""
     groups: tuple[GroupChange, ...]
     verb: str = ""
     """What was done: an operator's verb, what expired, or `bench`, `vanish` and `relax` of a
@@ -208,6 +231,8 @@ class Decision(msgspec.Struct, frozen=True, kw_only=True):
     """What a policy asked for; None for other sources, and where it did not ask."""
     approved_by: str = ""
     """The second principal, where the change took one; else empty."""
+    rollback: RollbackEdit | None = None
+    """Where the run went back to; None for other sources."""
 
     @property
     def guardrails(self) -> tuple[str, ...]:

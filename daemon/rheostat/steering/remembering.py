@@ -1,6 +1,7 @@
 """Steering into plain data and back, to the last bit."""
 
 import json
+from typing import Any
 
 from rheostat.errors import FailedPrecondition
 from rheostat.spec.schedules import ScheduleSpec
@@ -14,10 +15,11 @@ from rheostat.steering.memory import (
 )
 from rheostat.steering.operator import Operator
 from rheostat.steering.policies import Attached, AttachedPolicy
-from rheostat.steering.records import PolicyEdit
+from rheostat.steering.records import Decision, PolicyEdit, RollbackEdit
 from rheostat.steering.remote import RemotePolicy
 from rheostat.steering.segments import CurveMaker, Segment
 from rheostat.steering.steering import Steering
+from rheostat_policies import Curve
 
 
 def remember(steering: Steering) -> SteeringMemory:
@@ -29,6 +31,7 @@ def remember(steering: Steering) -> SteeringMemory:
     return SteeringMemory(
         step=steering.step,
         steps=steering.steps,
+        skipped=steering.course.skipped,
         revision=steering.revision,
         learning_rates=tuple(steering.learning_rates),
         groups=tuple(_remember_group(group) for group in steering.groups),
@@ -41,11 +44,11 @@ def remember(steering: Steering) -> SteeringMemory:
 
 
 def recall(steering: Steering, memory: SteeringMemory) -> None:
-    """Bring freshly built steering to where a memory was taken.
+    """Bring steering to where a memory was taken.
 
     Args:
-        steering: made from the same spec, which has not begun a step.
-        memory: of another one.
+        steering: made from the same spec; wherever it stands.
+        memory: of another one, or its own of some steps ago.
 
     Raises:
         InvalidRequest, InvalidSpec: if a policy or schedule that was added to the run cannot be
@@ -60,11 +63,12 @@ def recall(steering: Steering, memory: SteeringMemory) -> None:
             f"{', '.join(names)}"
         )
     roster = steering.roster
-    by_name = {policy.name: policy for policy in roster.policies}
+    by_name = {policy.name: policy for policy in roster.own}
     roster.policies = tuple(_recall_policy(one, steering, by_name) for one in memory.policies)
     for group, one in zip(steering.groups, memory.groups, strict=True):
-        _recall_group(group, one, steering.make_curve)
-    steering.course.step, steering.course.steps = memory.step, memory.steps
+        _recall_group(group, one, steering.own_curves[group.name], steering.make_curve)
+    course = steering.course
+    course.step, course.steps, course.skipped = memory.step, memory.steps, memory.skipped
     steering.ledger.revision = memory.revision
     steering.ledger.learning_rates = list(memory.learning_rates)
     steering.inbox.pace.recall(memory.change_times)
@@ -75,11 +79,45 @@ def recall(steering: Steering, memory: SteeringMemory) -> None:
 
 
 def begin_anew(steering: Steering, memory: SteeringMemory) -> None:
-    """Let freshly built steering begin where a memory was taken, with nothing of it but its place.
+    """Let freshly built steering begin where a memory was taken, with nothing of it but its place
+    in the history and in the data.
 
     The first decision it makes follows the newest one of the memory.
     """
     steering.ledger.revision = memory.revision
+    steering.course.skipped = memory.skipped
+
+
+def roll_back(
+    steering: Steering, memory: SteeringMemory, edit: RollbackEdit, **asked: Any
+) -> Decision:
+    """Bring steering back to where a memory of it was taken, and record that.
+
+    Revisions are counted on. To be called at a settled boundary.
+
+    Args:
+        steering: of the run.
+        memory: of its own.
+        edit: what is recorded of the way back.
+        asked: who asked and why, as fields of a `Decision`.
+
+    Raises:
+        RheostatError: as `recall`.
+    """
+    revision, learning_rates = steering.revision, steering.learning_rates
+    recall(steering, memory)
+    steering.ledger.revision, steering.ledger.learning_rates = revision, learning_rates
+    return steering.turn(edit, **asked)
+
+
+def policy_state(steering: Steering, name: str) -> str:
+    """Return the state of a policy that runs inside the trainer, as JSON.
+
+    Raises:
+        FailedPrecondition: if it is not what JSON takes.
+    """
+    policy = steering.roster.inside(name)
+    return "" if policy is None else _as_json(policy)
 
 
 def _remember_group(group: Group) -> GroupMemory:
@@ -122,10 +160,9 @@ def _remember_group(group: Group) -> GroupMemory:
     )
 
 
-def _recall_group(group: Group, memory: GroupMemory, make_curve: CurveMaker) -> None:
+def _recall_group(group: Group, memory: GroupMemory, curve: Curve, make_curve: CurveMaker) -> None:
     kept = memory.segment
     schedule = None if kept.schedule is None else ScheduleSpec.model_validate(kept.schedule)
-    curve = group.segment.curve
     if kept.steps is not None:
         curve = make_curve(group.name, schedule, kept.steps)
     segment = Segment(

@@ -24,6 +24,8 @@ class Roster:
         self, policies: Sequence[Attached], groups: Sequence[str], make_policy: PolicyMaker
     ) -> None:
         self.policies: tuple[Attached, ...] = tuple(policies)
+        self.own = self.policies
+        """Those of the spec, also when they are detached."""
         self.outbox: list[tuple[str, Observation]] = []
         """Observations for remote policies, by their names; whoever sends them clears it."""
         self._groups = tuple(groups)
@@ -65,6 +67,11 @@ class Roster:
     def remote(self, name: str) -> RemotePolicy | None:
         """Return the remote policy of a name, None where there is none (any more)."""
         return next((policy for policy in self.remotes if policy.name == name), None)
+
+    def inside(self, name: str) -> AttachedPolicy | None:
+        """Return the policy of a name that runs inside the trainer, None where there is none."""
+        found = (one for one in self.policies if one.name == name)
+        return next((one for one in found if isinstance(one, AttachedPolicy)), None)
 
     def newly_benched(self) -> Iterator[Attached]:
         """Yield the policies that were benched since the last time."""

@@ -1,5 +1,6 @@
 """What a run had decided before it was interrupted, to happen again at the same steps."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 from rheostat.steering.records import POLICY_VERBS, Change, Decision, Offence, Verb
@@ -7,6 +8,7 @@ from rheostat.steering.records import POLICY_VERBS, Change, Decision, Offence, V
 OPERATOR = "operator"
 GUARDRAIL = "guardrail"
 POLICY_PREFIX = "policy:"
+ROLLBACK = "rollback"
 
 
 class Script:
@@ -16,7 +18,7 @@ class Script:
     the two differ, that is kept to be told.
 
     Args:
-        decisions: in order, without gaps.
+        decisions: in order, without those that a rollback has undone.
         offences: answers of policies that were dropped by the clock.
         steps_done: steps of which somebody has been told that they are done.
     """
@@ -28,6 +30,7 @@ class Script:
         steps_done: int = 0,
     ) -> None:
         self._decisions = {decision.revision: decision for decision in decisions}
+        self._revisions = sorted(self._decisions)
         self._offences = {(offence.policy, offence.step): offence for offence in offences}
         newest = max((decision.applied_step for decision in decisions), default=-1)
         self.end = max(newest + 1, steps_done)
@@ -45,9 +48,16 @@ class Script:
         return self._decisions.get(revision)
 
     def next(self, revision: int, step: int) -> Decision | None:
-        """Return the decision of a revision, None where it is not one of this step."""
-        told = self.told(revision)
-        return told if told is not None and told.applied_step == step else None
+        """Return the decision of a revision, None where it is not one of this step.
+
+        Where that one was undone, it is the rollback that has undone it.
+        """
+        index = bisect_left(self._revisions, revision)
+        if index == len(self._revisions):
+            return None
+        told = self._decisions[self._revisions[index]]
+        is_next = told.revision == revision or told.rollback is not None
+        return told if is_next and told.applied_step == step else None
 
     def offence(self, policy: str, step: int) -> Offence | None:
         """Return what became of a policy's answer to the observation of a step, by the clock."""

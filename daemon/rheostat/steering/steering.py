@@ -1,8 +1,10 @@
 """A run's LR steering: at each step boundary, what the optimizer gets next, and why."""
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rheostat.errors import RheostatError
 from rheostat.steering.changing import Changing
@@ -12,10 +14,17 @@ from rheostat.steering.group import Group
 from rheostat.steering.inbox import Inbox
 from rheostat.steering.ledger import Ledger
 from rheostat.steering.operator import Term
-from rheostat.steering.policies import Attached, Extras, Measurement
-from rheostat.steering.records import Change, Components, Decision, GroupState, Verb
+from rheostat.steering.policies import CHANGED, Attached, Extras, Measurement, Wish
+from rheostat.steering.records import (
+    Change,
+    Components,
+    Decision,
+    GroupState,
+    RollbackEdit,
+    Verb,
+)
 from rheostat.steering.roster import PolicyMaker, Roster
-from rheostat.steering.script import GUARDRAIL, OPERATOR, Script
+from rheostat.steering.script import GUARDRAIL, OPERATOR, ROLLBACK, Script
 from rheostat.steering.segments import CurveMaker
 from rheostat.steering.watching import GuardrailWatch
 from rheostat_policies import Action
@@ -78,6 +87,8 @@ class Steering:
         self._following = Following(*parts)
         self._changing = Changing(*parts, self._following, self.inbox, make_curve)
         self.make_curve = make_curve
+        self.own_curves = {group.name: group.curve for group in self.groups}
+        """Those of the spec, by group."""
         self._names = names
         self._outcomes: list[Outcome] = []
         self._next_rates: list[float] = []
@@ -206,6 +217,54 @@ class Steering:
         """Note that a remote policy is gone: its factor stays for a while, then relaxes to 1."""
         self._following.vanish(policy)
 
+    def mend(self, measured: Measurement, extras: Extras = ()) -> None:
+        """Ask the policies that can mend it about a loss that is not finite, at the step begun.
+
+        What they want is found by `take_wanted`.
+        """
+        if self.is_live():
+            used = dict(zip(self._names, self.ledger.learning_rates, strict=True))
+            base = dict(zip(self._names, self.bases, strict=True))
+            self._following.mend(measured, used, base, extras)
+
+    def take_wanted(self) -> tuple[str, Wish] | None:
+        """Return the policy that wants to go back to a checkpoint, and its wish; None for nobody.
+
+        Its factor is for later, by `follow`.
+        """
+        wanted, self._following.wanted = self._following.wanted, None
+        return wanted
+
+    def follow_policy(self, name: str, wish: Wish) -> None:
+        """Let the factors of a policy inside the trainer go where it wants them, at this step."""
+        self._following.follow(name, wish)
+
+    def turn(self, edit: RollbackEdit, **asked: Any) -> Decision:
+        """Record that the run has gone back to the step begun, and go on as is recorded.
+
+        Args:
+            edit: what is recorded.
+            asked: who asked and why, as fields of a `Decision`.
+        """
+        self.course.skipped += edit.skip
+        policy = self.roster.inside(edit.policy)
+        if policy is not None:
+            policy.state = json.loads(edit.state)
+            policy.record.answered(CHANGED, 0.0)
+        return self.ledger.decide(
+            self.step, self.groups, ROLLBACK, verb=ROLLBACK, rollback=edit, **asked
+        )
+
+    def add(self, changes: Sequence[Change]) -> list[RheostatError]:
+        """Make changes that belong to what was just done, however soon after others they come.
+
+        Returns:
+            Why some could not be made.
+        """
+        results = [self._changing.add(change) for change in changes]
+        self._look_ahead()
+        return [one for one in results if isinstance(one, RheostatError)]
+
     def patience(self) -> float:
         """Return the seconds that the step begun may still wait for policies in lockstep."""
         return max((policy.patience for policy in self.roster.remotes), default=0.0)
@@ -264,7 +323,9 @@ class Steering:
         """Do what the script says of the step begun and nobody has done by himself."""
         ledger, step = self.ledger, self.step
         while (told := ledger.script.next(self.revision + 1, step)) is not None:
-            if told.source == OPERATOR:
+            if told.rollback is not None:
+                self._turn_again(told, told.rollback)
+            elif told.source == OPERATOR:
                 self._changing.redo(told)
                 self._look_ahead()
             elif told.source == GUARDRAIL:
@@ -275,6 +336,19 @@ class Steering:
             if self.revision < told.revision:
                 ledger.script.differ(step, f"decision {told.revision} did not come about")
                 ledger.record(told)
+
+    def _turn_again(self, told: Decision, edit: RollbackEdit) -> None:
+        """Go on from where the run had gone back to: what was undone is not done at all."""
+        if self.revision != edit.to_revision:
+            self.ledger.script.differ(self.step, f"revision {self.revision} was reached otherwise")
+        self.ledger.revision = told.revision - 1
+        self.turn(
+            edit,
+            principal=told.principal,
+            reason=told.reason,
+            request_id=told.request_id,
+            requested_at=told.requested_at,
+        )
 
     def _look_ahead(self) -> None:
         """See what the schedules and operators that are now in force will want."""

@@ -73,7 +73,7 @@ LEARNING_RATE_CHANGES = MetricDescription(
     "counter",
     ("run", "source"),
     "Decisions that changed a learning rate, by who made them: operator, policy:<name>, "
-    "guardrail or expiry.",
+    "guardrail, expiry or rollback.",
 )
 GUARDRAIL_INTERVENTIONS = MetricDescription(
     "rheostat_guardrail_interventions_total",

@@ -202,6 +202,13 @@ def _blind_policies(spec: Spec, steering: Steering) -> Iterator[str]:
                 f"policy {policy.name} compares micro-batches and there are none: "
                 "set train.accumulate to 2 or more, or it never acts"
             )
+        takes_checkpoints = spec.checkpoint.every is not None or spec.checkpoint.seconds is not None
+        mends = isinstance(policy, AttachedPolicy) and policy.mends_non_finite
+        if mends and not takes_checkpoints:
+            yield (
+                f"policy {policy.name} goes back to checkpoints and none are taken by themselves: "
+                "set checkpoint.every, or it only cuts the LR"
+            )
 
 
 def _scaled(curve: Curve, scale: float) -> Callable[[int], float]:

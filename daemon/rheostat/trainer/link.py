@@ -20,6 +20,7 @@ from rheostat.runs.messages import (
     Ready,
     Released,
     Resumed,
+    RollbackCommand,
     StopCommand,
     Telemetry,
     ToTrainer,
@@ -166,8 +167,8 @@ class Link:
                 self._outstanding.acknowledge(message.revision, message.next_row)
             case Released():
                 self._is_released = True
-            case ChangeCommand():
-                decision = self._outstanding.answer_to(message.change)
+            case ChangeCommand() | RollbackCommand():
+                decision = self._outstanding.answer_to(_request_of(message))
                 if decision is None:
                     heard.append(message)
                 else:
@@ -256,3 +257,10 @@ class Link:
                 self._lose()
         except OSError:
             self._lose()
+
+
+def _request_of(command: ChangeCommand | RollbackCommand) -> str:
+    """Return the idempotency key of what is to be recorded; empty where nothing is."""
+    if isinstance(command, RollbackCommand):
+        return command.request_id
+    return "" if command.change.dry_run else command.change.request_id

@@ -5,32 +5,17 @@ import time
 from collections.abc import Collection, Sequence
 
 from rheostat.runs.messages import (
-    Applied,
-    ChangeCommand,
     Decided,
     EvaluateCommand,
     Evaluated,
-    Kept,
     Message,
     Observed,
     Offended,
-    PauseCommand,
-    Paused,
-    PolicyAnswer,
-    PolicyVanished,
-    ProbeCommand,
-    ResumeCommand,
-    Resumed,
-    SaveCommand,
-    SaveFailed,
-    StopCommand,
-    ToTrainer,
     Warned,
 )
 from rheostat.runs.records import GENERATORS, STEERING, Result
 from rheostat.steering.policies import Extras, Measurement
-from rheostat.steering.records import Components, Decision
-from rheostat.steering.steering import Outcome
+from rheostat.steering.records import Components
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
 from rheostat.trainer.checkpoints.gathering import gather
@@ -39,17 +24,17 @@ from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.compiling import is_compiled
 from rheostat.trainer.generators import recall_generators, undisturbed
-from rheostat.trainer.learning import Learner
+from rheostat.trainer.learning import Learner, NonFiniteLoss
 from rheostat.trainer.modes import evaluating, train_mode
+from rheostat.trainer.obeying import Obeying, answer_of
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.predictions import PredictionWatch
 from rheostat.trainer.probing import Prober
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.ranks import Ranks
-from rheostat.trainer.refusals import refusal
 from rheostat.trainer.reporter import Reporter
+from rheostat.trainer.returning import Returning
 from rheostat.trainer.validation import validate
-from rheostat_policies import Action
 
 PAUSED_POLL_SECONDS = 1.0
 SAVING_POLL_SECONDS = 0.05
@@ -85,17 +70,30 @@ class Loop:
     ) -> None:
         self.parts = parts
         self.progress = Progress() if state is None else progress_of(state)
-        self.is_stopped = False
-        """Whether a StopCommand ended the run."""
         self._link = link
         self._ranks = ranks
         self._saver = saver
         self._steering = parts.steering
-        compiles = parts.spec.train.compile and is_compiled(parts.optimizer)
-        self._actuator = Actuator(parts.optimizer, is_compiled=compiles, momenta=parts.momenta)
         batch_size = parts.spec.data.batch_size
         self._reporter = Reporter(link, parts.steering, self.progress, batch_size)
-        train = parts.spec.train
+        self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
+        self._prober = Prober(parts, link)
+        self._obeying = Obeying(parts.steering, self.progress, saver, self._prober, self._evaluate)
+        self._returning = Returning(parts, self.progress, saver, self._equip)
+        self._has_warned = False
+        self._boundary_at = time.perf_counter()
+        self._duration = 0.0
+        self._until = sys.maxsize if until is None else until
+        self._is_settled = state is not None and STEERING not in anew
+        self._equip(state)
+        if state is not None:
+            self._recall(state, anew)
+
+    def _equip(self, state: State | None) -> None:
+        """Make what trains and looks at the training, as far as it had come in a state."""
+        parts, train = self.parts, self.parts.spec.train
+        compiles = train.compile and is_compiled(parts.optimizer)
+        self._actuator = Actuator(parts.optimizer, is_compiled=compiles, momenta=parts.momenta)
         self._learner = Learner(
             parts.model,
             parts.loss,
@@ -104,30 +102,29 @@ class Loop:
             parts.device,
             groups=[group.name for group in parts.groups],
         )
-        self._prober = Prober(parts, link)
         self._predictions = PredictionWatch(parts.model)
         self._observes: frozenset[str] = frozenset()
         self._norm_every = train.gradient_norm_every
-        self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
         self._unmoved: Sequence[float | None] = [None] * len(parts.groups)
         self._momenta: Sequence[float | None] = self._unmoved
-        self._is_paused = False
-        self._waiting: list[ToTrainer] = []
-        self._has_warned = False
         self._components: Components | None = None
-        self._boundary_at = time.perf_counter()
-        self._duration = 0.0
-        self._until = sys.maxsize if until is None else until
-        self._is_settled = state is not None and STEERING not in anew
         train_mode(parts.model, parts.optimizer)
         self._look_at_policies()
         if state is not None:
-            self._recall(state, anew)
+            gradients, predictions = seen_of(state, parts.device)
+            if self._learner.watch is not None and gradients is not None:
+                self._learner.watch.recall(gradients)
+            self._predictions.recall(predictions)
 
     @property
     def step(self) -> int:
         """Number of finished steps, and so the index of the next."""
         return self.progress.step
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a StopCommand ended the run."""
+        return self._obeying.is_stopped
 
     @property
     def _end(self) -> int:
@@ -164,7 +161,11 @@ class Loop:
             self._steer()
             if self.is_stopped:
                 break
-            self._learn()
+            try:
+                self._learn()
+            except NonFiniteLoss as error:
+                self._mend(error)
+                continue
             if self.step % self._validate_every == 0:
                 self._validate()
 
@@ -181,27 +182,48 @@ class Loop:
             steering.advance(self.step, self.measurement(), self.extras())
         if steering.roster.outbox:
             self._send_observations()
-        answers = self._obey([*self._prober.take_late(), *self._link.receive()])
+        answers = self._obeying.obey([*self._prober.take_late(), *self._link.receive()])
         while not self.is_stopped and (seconds := steering.patience()) > 0:
-            answers += self._obey(self._link.receive(seconds))
+            answers += self._obeying.obey(self._link.receive(seconds))
         self._settle(answers)
+        self._turn_back()
         self._stand_still()
         while self._prober.is_due and not self.is_stopped:
             self._probe()
 
     def _stand_still(self) -> None:
         """Wait while the run is paused, and see to what is asked meanwhile."""
-        while self._is_paused and not self.is_stopped:
+        while self._obeying.is_paused and not self.is_stopped:
             is_saving = self._saver is not None and self._saver.is_busy
             seconds = SAVING_POLL_SECONDS if is_saving else PAUSED_POLL_SECONDS
-            self._settle(self._obey(self._link.receive(seconds)))
+            self._settle(self._obeying.obey(self._link.receive(seconds)))
+            self._turn_back()
+
+    def _turn_back(self, bad_batches: int = 0) -> str | None:
+        """Go back to a checkpoint if a policy wants to, and as often as operators do.
+
+        Args:
+            bad_batches: batches of steps that were begun and not finished.
+
+        Returns:
+            Why a policy's wish could not be fulfilled, empty where it was; None where none had one.
+        """
+        problem = None
+        if (wanted := self._steering.take_wanted()) is not None:
+            self.report()
+            problem = self._returning.follow(*wanted, bad_batches=bad_batches)
+            self._settle([])
+        for command in self._obeying.take_rollbacks():
+            self.report()
+            self._settle(self._returning.obey(command))
+        return problem
 
     def _probe(self) -> None:
         """Try what is to be tried before the step begun, unless the run pauses or stops first."""
         answers = self._prober.work(self.step, self._learner, self._actuator)
         self._boundary_at += self._prober.seconds
         if self._prober.is_interrupted:
-            answers += self._obey(self._prober.take_late())
+            answers += self._obeying.obey(self._prober.take_late())
         self._settle(answers)
         self._stand_still()
 
@@ -212,57 +234,6 @@ class Loop:
                 *(Observed(policy=name, observation=observation) for name, observation in outbox)
             )
         outbox.clear()
-
-    def _obey(self, commands: Sequence[ToTrainer]) -> list[Message]:
-        """Carry out commands, and return the answers to those that steering does not answer.
-
-        What would decide something new waits for a step of which nothing is written down.
-        """
-        answers: list[Message] = []
-        is_live = self._steering.is_live()
-        if self._waiting and is_live:
-            commands, self._waiting = [*self._waiting, *commands], []
-        for command in commands:
-            match command:
-                case ChangeCommand() | PolicyAnswer() | PolicyVanished() if not is_live:
-                    self._put_off(command)
-                case ChangeCommand():
-                    self._steering.submit(command.command_id, command.change)
-                case PolicyAnswer():
-                    self._steering.answer(command.policy, command.step, _action(command))
-                case PolicyVanished():
-                    self._steering.vanish(command.policy)
-                case PauseCommand():
-                    self._is_paused = True
-                    answers += self._prober.refuse("the run was paused before it could be probed")
-                    answers.append(Paused(step=self.step))
-                    self._owe("pause")
-                case ResumeCommand():
-                    self._is_paused = False
-                    answers.append(Resumed(step=self.step))
-                case StopCommand():
-                    self.is_stopped = True
-                    answers += self._prober.refuse("the run was stopped before it could be probed")
-                    self._owe("stop")
-                case SaveCommand():
-                    answers += self._ask_for_checkpoint(command)
-                case ProbeCommand():
-                    answers += self._prober.ask(command, is_paused=self._is_paused)
-                case EvaluateCommand():
-                    answers.append(self._evaluate(command))
-        return answers
-
-    def _put_off(self, command: ChangeCommand | PolicyAnswer | PolicyVanished) -> None:
-        """Keep a command until the run is live; asked again by another daemon, it is kept once."""
-        if isinstance(command, ChangeCommand) and command.change.request_id:
-            asked = (command.change.request_id, command.change.dry_run)
-            self._waiting = [
-                one
-                for one in self._waiting
-                if not isinstance(one, ChangeCommand)
-                or (one.change.request_id, one.change.dry_run) != asked
-            ]
-        self._waiting.append(command)
 
     def _settle(self, answers: list[Message]) -> None:
         """Fix the LRs of the step and write them; tell of decisions, and answer."""
@@ -281,7 +252,7 @@ class Loop:
         if before or outcomes or answers:
             # Decisions before the state that contains them, and answers after both: so whoever
             # gets an answer finds it in the history and in the metrics already.
-            self.report(*before, after=[*map(_answer, outcomes), *answers])
+            self.report(*before, after=[*map(answer_of, outcomes), *answers])
         elif self._reporter.is_due(self._duration):
             self.report()
         if saver is not None:
@@ -315,7 +286,7 @@ class Loop:
         progress, recorder = self.progress, self._reporter.recorder
         step = progress.step
         measure_norm = self._norm_every > 0 and step % self._norm_every == 0
-        inputs, targets = self.parts.batches.batch(step)
+        inputs, targets = self.parts.batches.batch(step + self._steering.course.skipped)
         loss = self._learner.learn(step, inputs, targets, measure_norm)
         progress.train_loss = loss
         if measure_norm and self._learner.gradient_norm is not None:
@@ -334,6 +305,23 @@ class Loop:
             self._duration,
         )
         progress.step = step + 1
+
+    def _mend(self, error: NonFiniteLoss) -> None:
+        """Let a policy take the run back, around the batch of the step that could not be finished.
+
+        Raises:
+            NonFiniteLoss: the same, if none does.
+        """
+        measured = self.measurement(error)
+        assert measured is not None
+        self._steering.mend(measured, self.extras())
+        problem = self._turn_back(bad_batches=1)
+        if problem is None:
+            raise error
+        if problem:
+            error.add_note(f"no way back: {problem}")
+            raise error
+        self._is_settled = True
 
     def _validate(self) -> None:
         parts, watch, progress = self.parts, self._predictions, self.progress
@@ -357,17 +345,6 @@ class Loop:
             validation_accuracy=accuracy,
         )
 
-    def _ask_for_checkpoint(self, command: SaveCommand) -> list[Message]:
-        if self._saver is not None:
-            self._saver.ask(command)
-            return []
-        text = "this run takes no checkpoints"
-        return [SaveFailed(message=text, step=self.step, command_id=command.command_id)]
-
-    def _owe(self, reason: str) -> None:
-        if self._saver is not None:
-            self._saver.owe(reason)
-
     def _gather(self) -> State:
         # What is told until here is told before: the checkpoint holds what is not written down yet.
         self.report()
@@ -375,14 +352,10 @@ class Loop:
         return gather(self.parts, self.progress, self._learner.watch, self._predictions, told)
 
     def _recall(self, state: State, anew: Collection[str]) -> None:
-        """Remember what the run has measured; the random generators last, and nothing after."""
+        """Tell what the trainer before had told; the random generators last, and nothing after."""
         if STEERING in anew:
             # To policies that have seen nothing, the step before is none.
             self.progress.train_loss = None
-        gradients, predictions = seen_of(state, self.parts.device)
-        if self._learner.watch is not None and gradients is not None:
-            self._learner.watch.recall(gradients)
-        self._predictions.recall(predictions)
         self._reporter.tell_again(state.unacknowledged)
         if GENERATORS not in anew:
             recall_generators(generators_of(state))
@@ -397,17 +370,18 @@ class Loop:
             news.append(Warned(text=differences[0]))
         return news
 
-    def measurement(self) -> Measurement | None:
-        """Return the data of the last finished step; None before the first."""
+    def measurement(self, failed: NonFiniteLoss | None = None) -> Measurement | None:
+        """Return the data of the last finished step, or of one that failed; None before any."""
         progress = self.progress
-        if progress.train_loss is None:
+        loss = progress.train_loss if failed is None else failed.loss
+        if loss is None:
             return None
-        step = progress.step - 1
-        has_norm = self._norm_every > 0 and step % self._norm_every == 0
+        step = progress.step - 1 if failed is None else failed.step
+        has_norm = failed is None and self._norm_every > 0 and step % self._norm_every == 0
         return (
             step,
             self._steering.steps,
-            progress.train_loss,
+            loss,
             progress.validation_loss,
             progress.validation_accuracy,
             progress.validation_step,
@@ -422,15 +396,3 @@ class Loop:
         if gradients is None:
             return (None, None, None, {}, *predictions.measured)
         return (*gradients.measured, gradients.group_norms, *predictions.measured)
-
-
-def _action(answer: PolicyAnswer) -> Action:
-    return Action(factor=answer.factor, ramp_steps=answer.ramp_steps, reason=answer.reason)
-
-
-def _answer(outcome: Outcome) -> Message:
-    if outcome.result is None:
-        return Kept(command_id=outcome.ticket)
-    if isinstance(outcome.result, Decision):
-        return Applied(command_id=outcome.ticket, decision=outcome.result)
-    return refusal(outcome.ticket, outcome.result)

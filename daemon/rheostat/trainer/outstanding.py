@@ -5,7 +5,7 @@ from itertools import islice
 
 from rheostat.runs.messages import Decided, Message, Offended, Telemetry, Unacknowledged
 from rheostat.runs.records import Snapshot, StepRows
-from rheostat.steering.records import Change, Decision, Offence
+from rheostat.steering.records import Decision, Offence
 
 MAX_ROW_BYTES = 64 * 2**20
 """Rows kept for a daemon that is away: about 1.5 million steps of a run with one param group."""
@@ -26,9 +26,12 @@ class Outstanding:
         self.lost_rows = 0
         """Rows dropped because there were too many."""
         self._max_row_bytes = max_row_bytes
+        # An era begins with a rollback, whose revision is its number: from there on steps are
+        # counted from less, so what is said of a step means that of the same era.
+        self._eras = [0]
         self._decisions: deque[Decision] = deque()
-        self._offences: list[Offence] = []
-        self._rows: deque[StepRows] = deque()
+        self._offences: list[tuple[int, Offence]] = []
+        self._rows: deque[tuple[int, StepRows]] = deque()
         self._row_bytes = 0
 
     @property
@@ -42,8 +45,9 @@ class Outstanding:
             case Decided():
                 self._decisions.extend(message.decisions)
                 self.revision = message.decisions[-1].revision
+                self._eras += [one.revision for one in message.decisions if one.rollback]
             case Offended():
-                self._offences.extend(message.offences)
+                self._offences += [(self._eras[-1], one) for one in message.offences]
             case Telemetry():
                 self.snapshot = message.snapshot
                 if message.rows is not None:
@@ -54,51 +58,62 @@ class Outstanding:
 
         Args:
             revision: that of the newest durable decision.
-            next_row: the first step whose row is not durable.
+            next_row: the first step whose row is not durable, as it was at that revision.
         """
+        era = self._era_of(revision)
         while self._decisions and self._decisions[0].revision <= revision:
             self._decisions.popleft()
         # An offence is told, and written down, before the step that it was meant for.
-        self._offences = [one for one in self._offences if one.step + 1 >= next_row]
-        while self._rows and _end(self._rows[0]) <= next_row:
-            self._row_bytes -= _size(self._rows.popleft())
+        durable = (era, next_row)
+        self._offences = [one for one in self._offences if (one[0], one[1].step + 1) >= durable]
+        while self._rows and (self._rows[0][0], _end(self._rows[0][1])) <= durable:
+            self._row_bytes -= _size(self._rows.popleft()[1])
 
-    def answer_to(self, change: Change) -> Decision | None:
-        """Return what a change became already, None where nobody here has heard of it.
+    def answer_to(self, request_id: str) -> Decision | None:
+        """Return what a request became already, None where nobody here has heard of it.
 
-        A daemon that has not got the decision yet asks for the change again.
+        A daemon that has not got the decision yet asks for the same again.
         """
-        if change.dry_run or not change.request_id:
+        if not request_id:
             return None
-        asked = change.request_id
-        return next((one for one in self._decisions if one.request_id == asked), None)
+        return next((one for one in self._decisions if one.request_id == request_id), None)
 
     def owed(self) -> list[Message]:
         """Return what is not durable, in the order in which it must be told."""
         messages: list[Message] = []
-        if self._offences:
-            messages.append(Offended(offences=tuple(self._offences)))
-        decisions = iter(self._decisions)
-        while some := tuple(islice(decisions, _DECISIONS_PER_MESSAGE)):
-            messages.append(Decided(decisions=some))
+        for era in self._eras:
+            decisions = (one for one in self._decisions if self._era_of(one.revision) == era)
+            while some := tuple(islice(decisions, _DECISIONS_PER_MESSAGE)):
+                messages.append(Decided(decisions=some))
+            if offences := tuple(one for since, one in self._offences if since == era):
+                messages.append(Offended(offences=offences))
+            if self.snapshot is not None:
+                messages += [
+                    Telemetry(snapshot=self.snapshot, rows=rows)
+                    for since, rows in self._rows
+                    if since == era
+                ]
         if self.snapshot is not None:
-            messages += [Telemetry(snapshot=self.snapshot, rows=rows) for rows in self._rows]
             messages.append(Telemetry(snapshot=self.snapshot))
         return messages
 
     def unacknowledged(self) -> Unacknowledged:
-        """Return all of it, for a checkpoint to hold."""
+        """Return it for a checkpoint to hold: all but the rows of steps that are undone."""
+        now = self._eras[-1]
         return Unacknowledged(
             decisions=tuple(self._decisions),
-            offences=tuple(self._offences),
-            rows=tuple(self._rows),
+            offences=tuple(one for since, one in self._offences if since == now),
+            rows=tuple(rows for since, rows in self._rows if since == now),
         )
 
+    def _era_of(self, revision: int) -> int:
+        return max(era for era in self._eras if era <= revision)
+
     def _keep_rows(self, rows: StepRows) -> None:
-        self._rows.append(rows)
+        self._rows.append((self._eras[-1], rows))
         self._row_bytes += _size(rows)
         while self._row_bytes > self._max_row_bytes and len(self._rows) > 1:
-            oldest = self._rows.popleft()
+            _, oldest = self._rows.popleft()
             self._row_bytes -= _size(oldest)
             self.lost_rows += oldest.count
 

@@ -161,11 +161,12 @@ class Prober:
             _Interrupted: if somebody wants the run to pause or to stop; everything is back then.
         """
         losses: list[float] = []
+        skipped = self._parts.steering.course.skipped
         try:
             for at in range(step, step + steps):
                 self._look_up()
                 actuator.write(rates(at))
-                inputs, targets = self._parts.batches.batch(at)
+                inputs, targets = self._parts.batches.batch(at + skipped)
                 losses.append(learner.learn(at, inputs, targets, measure_norm=False))
         except NonFiniteLoss as error:
             losses.append(error.loss)

@@ -57,10 +57,10 @@ class Reporter:
     def tell_again(self, told: Unacknowledged) -> None:
         """Tell what another trainer of the run had told; what is known already does no harm."""
         messages: list[Message] = []
-        if told.offences:
-            messages.append(Offended(offences=told.offences))
         if told.decisions:
             messages.append(Decided(decisions=told.decisions))
+        if told.offences:
+            messages.append(Offended(offences=told.offences))
         snapshot = self._snapshot()
         messages += [Telemetry(snapshot=snapshot, rows=rows) for rows in told.rows]
         self._link.send(*messages)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from rheostat.v1 import runs_pb2 as _runs_pb2
+from rheostat.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -33,6 +34,7 @@ class Checkpoint(_message.Message):
     PINNED_FIELD_NUMBER: _builtins.int
     BYTES_FIELD_NUMBER: _builtins.int
     PATH_FIELD_NUMBER: _builtins.int
+    UNDONE_BY_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the number of finished steps, and so the index of the next."""
     revision: _builtins.int
@@ -49,6 +51,8 @@ class Checkpoint(_message.Message):
     """bytes is the size of all its files."""
     path: _builtins.str
     """path is its folder on the daemon's machine."""
+    undone_by: _builtins.int
+    """undone_by is the revision of the rollback that has undone what it holds; absent where none has."""
     def __init__(
         self,
         *,
@@ -60,13 +64,19 @@ class Checkpoint(_message.Message):
         pinned: _builtins.bool = ...,
         bytes: _builtins.int = ...,
         path: _builtins.str = ...,
+        undone_by: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss", "bytes", b"bytes", "created_at", b"created_at", "path", b"path", "pinned", b"pinned", "reason", b"reason", "revision", b"revision", "step", b"step", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "bytes", b"bytes", "created_at", b"created_at", "path", b"path", "pinned", b"pinned", "reason", b"reason", "revision", b"revision", "step", b"step", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__undone_by: _TypeAlias = _typing.Literal["undone_by"]  # noqa: Y015
+    _WhichOneofArgType__undone_by: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by"]  # noqa: Y015
     _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
     _WhichOneofArgType__validation_loss: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone_by) -> _WhichOneofReturnType__undone_by | None: ...
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_loss) -> _WhichOneofReturnType__validation_loss | None: ...
 
 Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
@@ -152,7 +162,7 @@ class ListCheckpointsResponse(_message.Message):
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:
-        """checkpoints are oldest first."""
+        """checkpoints are oldest first; those that are undone come last."""
 
     def __init__(
         self,
@@ -229,3 +239,100 @@ class ForkRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ForkRunResponse: _TypeAlias = ForkRunResponse  # noqa: Y015
+
+@_typing.final
+class RollbackRunRequest(_message.Message):
+    """RollbackRunRequest says where to go back to, and how to go on from there."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    BACK_STEPS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    REWARM_STEPS_FIELD_NUMBER: _builtins.int
+    SCALE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    DRY_RUN_FIELD_NUMBER: _builtins.int
+    run: _builtins.str
+    """run is its name."""
+    step: _builtins.int
+    """step takes the newest good checkpoint of at most so many finished steps; absent is the newest of
+    all, unless there is back_steps.
+    """
+    back_steps: _builtins.int
+    """back_steps takes the newest that is at least so many steps old; not together with step."""
+    skip: _builtins.int
+    """skip leaves out so many batches from there on, by default none."""
+    rewarm_steps: _builtins.int
+    """rewarm_steps lets the LR rise from 0 over so many steps; 0 is not to."""
+    scale: _builtins.float
+    """scale multiplies the LR from there on; absent is not to."""
+    reason: _builtins.str
+    """reason says why, in the asker's words; kept in the history."""
+    request_id: _builtins.str
+    """request_id makes the same request again get the same answer; empty is none."""
+    dry_run: _builtins.bool
+    """dry_run only says where it would go back to; nothing is done or recorded."""
+    def __init__(
+        self,
+        *,
+        run: _builtins.str = ...,
+        step: _builtins.int | None = ...,
+        back_steps: _builtins.int | None = ...,
+        skip: _builtins.int = ...,
+        rewarm_steps: _builtins.int = ...,
+        scale: _builtins.float | None = ...,
+        reason: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        dry_run: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_back_steps", b"_back_steps", "_scale", b"_scale", "_step", b"_step", "back_steps", b"back_steps", "scale", b"scale", "step", b"step"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_back_steps", b"_back_steps", "_scale", b"_scale", "_step", b"_step", "back_steps", b"back_steps", "dry_run", b"dry_run", "reason", b"reason", "request_id", b"request_id", "rewarm_steps", b"rewarm_steps", "run", b"run", "scale", b"scale", "skip", b"skip", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__back_steps: _TypeAlias = _typing.Literal["back_steps"]  # noqa: Y015
+    _WhichOneofArgType__back_steps: _TypeAlias = _typing.Literal["_back_steps", b"_back_steps"]  # noqa: Y015
+    _WhichOneofReturnType__scale: _TypeAlias = _typing.Literal["scale"]  # noqa: Y015
+    _WhichOneofArgType__scale: _TypeAlias = _typing.Literal["_scale", b"_scale"]  # noqa: Y015
+    _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
+    _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__back_steps) -> _WhichOneofReturnType__back_steps | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__scale) -> _WhichOneofReturnType__scale | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+
+Global___RollbackRunRequest: _TypeAlias = RollbackRunRequest  # noqa: Y015
+
+@_typing.final
+class RollbackRunResponse(_message.Message):
+    """RollbackRunResponse says what was done."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    DECISION_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """step is the number of finished steps of the checkpoint that the run has gone back to, or would."""
+    @_builtins.property
+    def decision(self) -> _types_pb2.Decision:
+        """decision is the record of it; absent for a dry_run."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        decision: _types_pb2.Decision | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "decision", b"decision"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_decision", b"_decision", "decision", b"decision", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__decision: _TypeAlias = _typing.Literal["decision"]  # noqa: Y015
+    _WhichOneofArgType__decision: _TypeAlias = _typing.Literal["_decision", b"_decision"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__decision) -> _WhichOneofReturnType__decision | None: ...
+
+Global___RollbackRunResponse: _TypeAlias = RollbackRunResponse  # noqa: Y015

@@ -50,6 +50,11 @@ class CheckpointsStub:
                 request_serializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunResponse.FromString,
                 _registered_method=True)
+        self.RollbackRun = channel.unary_unary(
+                '/rheostat.v1.Checkpoints/RollbackRun',
+                request_serializer=rheostat_dot_v1_dot_checkpoints__pb2.RollbackRunRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.RollbackRunResponse.FromString,
+                _registered_method=True)
 
 
 class CheckpointsServicer:
@@ -64,7 +69,7 @@ class CheckpointsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckpoints(self, request, context):
-        """ListCheckpoints returns those of a run, oldest first.
+        """ListCheckpoints returns those of a run, oldest first, and then those that are undone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -73,6 +78,14 @@ class CheckpointsServicer:
     def ForkRun(self, request, context):
         """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
         history and its step rows begin with those of the other, which is not touched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RollbackRun(self, request, context):
+        """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+        it did since stays in its history, as a decision that is undone, and its steps are kept apart.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -95,6 +108,11 @@ def add_CheckpointsServicer_to_server(servicer, server):
                     servicer.ForkRun,
                     request_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_checkpoints__pb2.ForkRunResponse.SerializeToString,
+            ),
+            'RollbackRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.RollbackRun,
+                    request_deserializer=rheostat_dot_v1_dot_checkpoints__pb2.RollbackRunRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_checkpoints__pb2.RollbackRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -179,6 +197,33 @@ class Checkpoints:
             '/rheostat.v1.Checkpoints/ForkRun',
             rheostat_dot_v1_dot_checkpoints__pb2.ForkRunRequest.SerializeToString,
             rheostat_dot_v1_dot_checkpoints__pb2.ForkRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RollbackRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.Checkpoints/RollbackRun',
+            rheostat_dot_v1_dot_checkpoints__pb2.RollbackRunRequest.SerializeToString,
+            rheostat_dot_v1_dot_checkpoints__pb2.RollbackRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -36,10 +36,14 @@ class CheckpointsStub:
     SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.SaveCheckpointRequest, _checkpoints_pb2.SaveCheckpointResponse]
     """SaveCheckpoint takes one at the next step, and answers when it is on the disk."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.ListCheckpointsRequest, _checkpoints_pb2.ListCheckpointsResponse]
-    """ListCheckpoints returns those of a run, oldest first."""
+    """ListCheckpoints returns those of a run, oldest first, and then those that are undone."""
     ForkRun: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]
     """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
     history and its step rows begin with those of the other, which is not touched.
+    """
+    RollbackRun: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.RollbackRunRequest, _checkpoints_pb2.RollbackRunResponse]
+    """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+    it did since stays in its history, as a decision that is undone, and its steps are kept apart.
     """
 
 @_typing.type_check_only
@@ -50,10 +54,14 @@ class CheckpointsAsyncStub(CheckpointsStub):
     SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.SaveCheckpointRequest, _checkpoints_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
     """SaveCheckpoint takes one at the next step, and answers when it is on the disk."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ListCheckpointsRequest, _checkpoints_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
-    """ListCheckpoints returns those of a run, oldest first."""
+    """ListCheckpoints returns those of a run, oldest first, and then those that are undone."""
     ForkRun: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]  # type: ignore[assignment]
     """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
     history and its step rows begin with those of the other, which is not touched.
+    """
+    RollbackRun: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.RollbackRunRequest, _checkpoints_pb2.RollbackRunResponse]  # type: ignore[assignment]
+    """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+    it did since stays in its history, as a decision that is undone, and its steps are kept apart.
     """
 
 class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
@@ -73,7 +81,7 @@ class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
         request: _checkpoints_pb2.ListCheckpointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_checkpoints_pb2.ListCheckpointsResponse, _abc.Awaitable[_checkpoints_pb2.ListCheckpointsResponse]]:
-        """ListCheckpoints returns those of a run, oldest first."""
+        """ListCheckpoints returns those of a run, oldest first, and then those that are undone."""
 
     @_abc_1.abstractmethod
     def ForkRun(
@@ -83,6 +91,16 @@ class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_checkpoints_pb2.ForkRunResponse, _abc.Awaitable[_checkpoints_pb2.ForkRunResponse]]:
         """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
         history and its step rows begin with those of the other, which is not touched.
+        """
+
+    @_abc_1.abstractmethod
+    def RollbackRun(
+        self,
+        request: _checkpoints_pb2.RollbackRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_checkpoints_pb2.RollbackRunResponse, _abc.Awaitable[_checkpoints_pb2.RollbackRunResponse]]:
+        """RollbackRun takes a run back to a checkpoint at the next step, and lets it go on from there. What
+        it did since stays in its history, as a decision that is undone, and its steps are kept apart.
         """
 
 def add_CheckpointsServicer_to_server(servicer: CheckpointsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

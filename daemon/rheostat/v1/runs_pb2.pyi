@@ -406,7 +406,7 @@ class RunEvent(_message.Message):
     """time is in seconds since the epoch."""
     kind: _builtins.str
     """kind is restarted, adopted, suspended, checkpoint_refused, checkpoint_failed, rows_lost,
-    halted or warned.
+    rolled_back, halted or warned.
     """
     message: _builtins.str
     """message is one line for a person."""
@@ -1318,18 +1318,24 @@ class ExportRunRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
+    UNDONE_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """run is its name."""
+    undone: _builtins.int
+    """undone is the revision of a rollback, whose undone steps are returned instead; absent is none."""
     def __init__(
         self,
         *,
         run: _builtins.str = ...,
+        undone: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_undone", b"_undone", "undone", b"undone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_undone", b"_undone", "run", b"run", "undone", b"undone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__undone: _TypeAlias = _typing.Literal["undone"]  # noqa: Y015
+    _WhichOneofArgType__undone: _TypeAlias = _typing.Literal["_undone", b"_undone"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone) -> _WhichOneofReturnType__undone | None: ...
 
 Global___ExportRunRequest: _TypeAlias = ExportRunRequest  # noqa: Y015
 

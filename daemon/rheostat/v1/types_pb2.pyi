@@ -414,6 +414,54 @@ class PolicyWish(_message.Message):
 Global___PolicyWish: _TypeAlias = PolicyWish  # noqa: Y015
 
 @_typing.final
+class RollbackEdit(_message.Message):
+    """RollbackEdit says where a run went back to. Every decision after to_revision and before this one
+    is undone: it stays in the history, and acts no more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FROM_STEP_FIELD_NUMBER: _builtins.int
+    TO_STEP_FIELD_NUMBER: _builtins.int
+    TO_REVISION_FIELD_NUMBER: _builtins.int
+    STEPS_FIELD_NUMBER: _builtins.int
+    SKIP_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    from_step: _builtins.int
+    """from_step is the number of finished steps that the run had come to."""
+    to_step: _builtins.int
+    """to_step is the number of finished steps of the checkpoint that it went back to."""
+    to_revision: _builtins.int
+    """to_revision is that of the checkpoint."""
+    steps: _builtins.int
+    """steps is the number of planned steps, as it was there."""
+    skip: _builtins.int
+    """skip counts the batches left out from there on."""
+    policy: _builtins.str
+    """policy wanted it; empty where a person did."""
+    state: _builtins.str
+    """state is what this policy goes on with, as JSON; it does not go back."""
+    def __init__(
+        self,
+        *,
+        from_step: _builtins.int = ...,
+        to_step: _builtins.int = ...,
+        to_revision: _builtins.int = ...,
+        steps: _builtins.int = ...,
+        skip: _builtins.int = ...,
+        policy: _builtins.str = ...,
+        state: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_step", b"from_step", "policy", b"policy", "skip", b"skip", "state", b"state", "steps", b"steps", "to_revision", b"to_revision", "to_step", b"to_step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RollbackEdit: _TypeAlias = RollbackEdit  # noqa: Y015
+
+@_typing.final
 class GroupChange(_message.Message):
     """GroupChange is what a decision did to one group, and how its new LR is made up."""
 
@@ -512,12 +560,13 @@ class Decision(_message.Message):
     EXPIRES_AFTER_STEPS_FIELD_NUMBER: _builtins.int
     WISH_FIELD_NUMBER: _builtins.int
     APPROVED_BY_FIELD_NUMBER: _builtins.int
+    ROLLBACK_FIELD_NUMBER: _builtins.int
     revision: _builtins.int
     """revision counts a run's decisions from 1, without gaps."""
     applied_step: _builtins.int
     """applied_step is the first optimizer step that used the new LRs."""
     source: _builtins.str
-    """source is operator, policy:<name>, guardrail or expiry."""
+    """source is operator, policy:<name>, guardrail, expiry or rollback."""
     verb: _builtins.str
     """verb is the operator's, what expired, or bench, vanish, relax of a policy; else empty."""
     value: _builtins.float
@@ -558,6 +607,10 @@ class Decision(_message.Message):
     def wish(self) -> Global___PolicyWish:
         """wish is what a policy asked for; absent for other sources, and where it did not ask."""
 
+    @_builtins.property
+    def rollback(self) -> Global___RollbackEdit:
+        """rollback says where the run went back to; absent for other sources."""
+
     def __init__(
         self,
         *,
@@ -578,10 +631,11 @@ class Decision(_message.Message):
         expires_after_steps: _builtins.int | None = ...,
         wish: Global___PolicyWish | None = ...,
         approved_by: _builtins.str = ...,
+        rollback: Global___RollbackEdit | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "policy", b"policy", "steps", b"steps", "value", b"value", "wish", b"wish"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_rollback", b"_rollback", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "policy", b"policy", "rollback", b"rollback", "steps", b"steps", "value", b"value", "wish", b"wish"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "applied_step", b"applied_step", "approved_by", b"approved_by", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "source", b"source", "steps", b"steps", "time", b"time", "value", b"value", "verb", b"verb", "wish", b"wish"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_edit", b"_edit", "_expires_after_steps", b"_expires_after_steps", "_policy", b"_policy", "_rollback", b"_rollback", "_steps", b"_steps", "_value", b"_value", "_wish", b"_wish", "applied_step", b"applied_step", "approved_by", b"approved_by", "edit", b"edit", "expires_after_steps", b"expires_after_steps", "groups", b"groups", "policy", b"policy", "principal", b"principal", "reason", b"reason", "request_id", b"request_id", "requested_at", b"requested_at", "revision", b"revision", "rollback", b"rollback", "source", b"source", "steps", b"steps", "time", b"time", "value", b"value", "verb", b"verb", "wish", b"wish"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__edit: _TypeAlias = _typing.Literal["edit"]  # noqa: Y015
     _WhichOneofArgType__edit: _TypeAlias = _typing.Literal["_edit", b"_edit"]  # noqa: Y015
@@ -589,6 +643,8 @@ class Decision(_message.Message):
     _WhichOneofArgType__expires_after_steps: _TypeAlias = _typing.Literal["_expires_after_steps", b"_expires_after_steps"]  # noqa: Y015
     _WhichOneofReturnType__policy: _TypeAlias = _typing.Literal["policy"]  # noqa: Y015
     _WhichOneofArgType__policy: _TypeAlias = _typing.Literal["_policy", b"_policy"]  # noqa: Y015
+    _WhichOneofReturnType__rollback: _TypeAlias = _typing.Literal["rollback"]  # noqa: Y015
+    _WhichOneofArgType__rollback: _TypeAlias = _typing.Literal["_rollback", b"_rollback"]  # noqa: Y015
     _WhichOneofReturnType__steps: _TypeAlias = _typing.Literal["steps"]  # noqa: Y015
     _WhichOneofArgType__steps: _TypeAlias = _typing.Literal["_steps", b"_steps"]  # noqa: Y015
     _WhichOneofReturnType__value: _TypeAlias = _typing.Literal["value"]  # noqa: Y015
@@ -601,6 +657,8 @@ class Decision(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__expires_after_steps) -> _WhichOneofReturnType__expires_after_steps | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__policy) -> _WhichOneofReturnType__policy | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__rollback) -> _WhichOneofReturnType__rollback | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps) -> _WhichOneofReturnType__steps | None: ...
     @_typing.overload

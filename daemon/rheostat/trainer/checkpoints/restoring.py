@@ -40,18 +40,27 @@ def restore(parts: Parts, state: State, anew: Collection[str] = ()) -> list[str]
         BadCheckpoint: if the state is of another model.
         RheostatError: if a policy or a schedule that was added to the run cannot be made any more.
     """
-    _restore_model(parts, state)
     options = [_options(group) for group in parts.optimizer.param_groups]
-    lost = restore_optimizer(parts.optimizer, state, parts.device)
+    lost = restore_tensors(parts, state)
     if OPTIONS in anew:
         for group, own in zip(parts.optimizer.param_groups, options, strict=True):
             group.update(own)
-    memory = msgspec.convert(state.plain["steering"], SteeringMemory)
     if STEERING in anew:
-        begin_anew(parts.steering, memory)
+        begin_anew(parts.steering, steering_of(state))
     else:
-        recall(parts.steering, memory)
+        recall(parts.steering, steering_of(state))
     return lost
+
+
+def restore_tensors(parts: Parts, state: State) -> list[str]:
+    """Bring model and optimizer to a state; see `restore`."""
+    _restore_model(parts, state)
+    return restore_optimizer(parts.optimizer, state, parts.device)
+
+
+def steering_of(state: State) -> SteeringMemory:
+    """Return what steering remembers."""
+    return msgspec.convert(state.plain["steering"], SteeringMemory)
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:

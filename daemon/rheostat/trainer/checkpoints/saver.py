@@ -3,14 +3,15 @@
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition
-from rheostat.runs.checkpoints import list_checkpoints, prune
+from rheostat.runs.checkpoints import BadCheckpoint, list_checkpoints, prune, set_aside
 from rheostat.runs.messages import Message, SaveCommand, Saved, SaveFailed
 from rheostat.spec.models import CheckpointSpec
-from rheostat.trainer.checkpoints.files import sweep, write_state
+from rheostat.trainer.checkpoints.files import read_state, sweep, write_state
 from rheostat.trainer.checkpoints.state import HostCopies, State
 from rheostat.trainer.progress import Progress
 
@@ -43,7 +44,7 @@ class Saver:
     """
 
     def __init__(self, folder: Path, run: str, spec: CheckpointSpec, spec_sha256: str) -> None:
-        self._folder = folder
+        self.folder = folder
         self._run = run
         self._spec = spec
         self._spec_sha256 = spec_sha256
@@ -56,8 +57,7 @@ class Saver:
         self._taken_at = time.perf_counter()
         self._hopeless: str = ""
         sweep(folder)
-        losses = [one.validation_loss for one in list_checkpoints(folder)]
-        self._lowest = min((loss for loss in losses if loss is not None), default=float("inf"))
+        self._lowest = _lowest(folder)
 
     @property
     def is_busy(self) -> bool:
@@ -117,6 +117,36 @@ class Saver:
             )
         self._asked.clear()
 
+    def find(self, until: int | None, *, else_oldest: bool = False) -> State | None:
+        """Return the newest good checkpoint to go back to, once none is being written.
+
+        What a fork begins with is none: it is its parent's, and steering may be another.
+
+        Args:
+            until: of at most so many finished steps; None is any.
+            else_oldest: whether the oldest will do where there is none such.
+        """
+        self._wait()
+        found = [one for one in list_checkpoints(self.folder) if one.reason != "fork"]
+        early = [one for one in found if until is None or one.step <= until]
+        late = found[len(early) :] if else_oldest else []
+        for one in (*reversed(early), *late):
+            with suppress(BadCheckpoint):
+                return read_state(Path(one.path), spec_sha256=self._spec_sha256)
+        return None
+
+    def go_back(self, step: int, revision: int) -> None:
+        """Put the checkpoints aside that a rollback has undone.
+
+        Args:
+            step: finished steps of the checkpoint that the run went back to.
+            revision: of the rollback.
+        """
+        set_aside(self.folder, step, revision)
+        self._lowest = _lowest(self.folder)
+        self._looked_at = step
+        self._taken_at = time.perf_counter()
+
     def _due(self, progress: Progress) -> str | None:
         """Return why a checkpoint is due after the step just finished, None where none is."""
         spec, loss = self._spec, progress.validation_loss
@@ -157,7 +187,7 @@ class Saver:
         command = order.command
         try:
             info = write_state(
-                self._folder,
+                self.folder,
                 state,
                 run=self._run,
                 spec_sha256=self._spec_sha256,
@@ -165,7 +195,7 @@ class Saver:
                 pinned=command is not None and command.pin,
             )
             keep, keep_best = self._spec.keep, self._spec.keep_best
-            prune(self._folder, keep=keep, keep_best=keep_best, written=state.step)
+            prune(self.folder, keep=keep, keep_best=keep_best, written=state.step)
         except Exception as error:
             self._fail(order, state.step, error)
             return
@@ -189,3 +219,9 @@ class Saver:
     def _wait(self) -> None:
         if self._thread is not None:
             self._thread.join()
+
+
+def _lowest(folder: Path) -> float:
+    """Return the lowest validation loss of a checkpoint in a folder."""
+    losses = [one.validation_loss for one in list_checkpoints(folder)]
+    return min((loss for loss in losses if loss is not None), default=float("inf"))
