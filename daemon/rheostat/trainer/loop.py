@@ -111,6 +111,9 @@ class Loop:
         self._validate_every = parts.spec.evaluate.every or parts.batches.steps_per_epoch
         self._unmoved: Sequence[float | None] = [None] * len(parts.groups)
         self._momenta: Sequence[float | None] = self._unmoved
+        if state is not None:
+            # What stands in the optimizer; the schedule may be swapped at this very boundary.
+            self._momenta = [group.momentum for group in parts.steering.groups]
         self._is_paused = False
         self._waiting: list[ToTrainer] = []
         self._has_warned = False
