@@ -46,7 +46,7 @@ class Daemon:
                     *(sys.executable, "-m", "rheostat", "serve", "--state-dir", self.state_dir),
                     *("--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"),
                     *("--max-concurrent-runs", "2", "--log-format", "json"),
-                    *("--allow-import", "*", "--data-root", "/"),
+                    *("--allow-import", "paced:network"),
                 ],
                 env=environment() | {PACE_VARIABLE: str(self._pace)},
                 stdin=subprocess.DEVNULL,

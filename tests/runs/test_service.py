@@ -18,6 +18,7 @@ from rheostat.errors import (
     StorageFailed,
 )
 from rheostat.runs import audit, letters
+from rheostat.runs.approving import Terms
 from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.frames import encode, to_trainer
 from rheostat.runs.messages import (
@@ -193,7 +194,7 @@ async def make_service(tmp_path, trainers):
     """Start a service on the test's state; the one before must have been drained."""
     alive = []
 
-    async def start(max_concurrent_runs=1, continue_queue=True, max_restarts=0):
+    async def start(max_concurrent_runs=1, continue_queue=True, max_restarts=0, approvals=None):
         store = Store(tmp_path / "rheostat.db")
         service = RunService(
             store,
@@ -201,6 +202,7 @@ async def make_service(tmp_path, trainers):
             max_concurrent_runs=max_concurrent_runs,
             clock=lambda: 1.5e9,
             restarts=RestartPolicy(max_restarts=max_restarts, first_delay=0.0),
+            approvals=approvals,
         )
         await service.start(continue_queue=continue_queue)
         alive.append(service)
@@ -852,6 +854,32 @@ async def test_a_change_that_was_let_in_is_not_refused_when_its_asker_asks_again
     made = await trainer.apply(command, revision=2)
 
     assert (await asking).decision == made
+
+
+async def test_a_change_that_was_approved_is_not_held_again_when_its_asker_asks_again(
+    make_service, trainers
+):
+    service = await make_service(approvals=lambda run: Terms())
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    later = msgspec.structs.replace(HALVE, at_step=90, principal="alice")
+    asking = asyncio.create_task(service.change_learning_rate("digits", later))
+    tried = await trainer.hear(ChangeCommand)
+    await trainer.say(Applied(command_id=tried.command_id, decision=decision(1)))
+    while not await service.list_held_changes("digits"):
+        await asyncio.sleep(0)
+    approving = asyncio.create_task(service.approve_change("digits", "halve", principal="bob"))
+    command = await trainer.hear(ChangeCommand)
+
+    again = asyncio.create_task(service.change_learning_rate("digits", later))
+    await asyncio.sleep(0.1)
+    made = await trainer.apply(command, revision=1)
+
+    answers = await asyncio.gather(asking, approving, again)
+    assert [one.decision for one in answers] == [made] * 3
+    assert await service.list_held_changes("digits") == []
 
 
 async def test_a_step_beyond_the_runs_end_is_refused(service, trainer):

@@ -71,10 +71,11 @@ class Changes:
                 raise request_id_is_used(request_id)
             return ChangeResult(decision=known, request_id=request_id)
         live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
+        held: Held | None = None
+        # What is on its way has passed the door, and will happen.
         if live.errands.join(change) is None:
-            # What is on its way has passed the door, and will happen.
             _let_in(change, live.view)
-        held = await self._held(live, change)
+            held = await self._held(live, change)
         answer = held.answer if held is not None else (await self._ask(live, change)).answer
         decision: Decision | None = None
         if wait or change.dry_run:

@@ -107,6 +107,9 @@ class Loop:
         self._norm_every = train.gradient_norm_every
         self._unmoved: Sequence[float | None] = [None] * len(parts.groups)
         self._momenta: Sequence[float | None] = self._unmoved
+        if state is not None:
+            # What stands in the optimizer; the schedule may be swapped at this very boundary.
+            self._momenta = [group.momentum for group in parts.steering.groups]
         self._components: Components | None = None
         train_mode(parts.model, parts.optimizer)
         self._look_at_policies()

@@ -137,6 +137,22 @@ def test_a_schedule_swapped_while_the_run_stands_still_leaves_no_momentum_behind
     assert all(torch.equal(weights[name], other[name]) for name in weights)
 
 
+def test_a_schedule_swapped_where_the_run_goes_on_leaves_no_momentum_behind(a_run: Any) -> None:
+    swap = ChangeCommand(
+        command_id=1, change=Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="linear"))
+    )
+    schedule = {"name": "OneCycleLR", "args": {"total_steps": STEPS}}
+    alone = a_run(schedule=schedule).begin({20: [swap]})
+    run = a_run(schedule=schedule)
+    _, order = run.interrupt(20)
+    went_on = run.begin({20: [swap]}, order)
+
+    weights, other = alone.finish(), went_on.finish()
+
+    assert went_on.decisions[0].applied_step == 20
+    assert all(torch.equal(weights[name], other[name]) for name in weights)
+
+
 def moved_momenta(daemon: Any) -> list[int]:
     momenta = daemon.column("momentum").items()
     return [step for (_, step), momentum in momenta if not math.isnan(momentum)]
