@@ -122,7 +122,7 @@ async def test_a_mistake_of_the_daemon_is_logged_and_its_traceback_stays_there(
 
 
 async def test_a_stream_can_fail_after_its_first_answers(runs, service, refusal):
-    async def export_run(run):
+    async def export_run(run, *, undone=None):
         yield service.rows[0]
         raise errors.StorageFailed("disk gone")
 
