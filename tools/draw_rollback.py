@@ -6,6 +6,7 @@ JSON; what docs/checkpoints.md says of them is written there. `--output FILE` dr
 
 import argparse
 import json
+import math
 import os
 import sys
 import tempfile
@@ -114,12 +115,18 @@ def draw(outcomes: dict[str, Outcome], file: Path) -> None:
 
 def _draw_one(axes: "Axes", name: str, one: Outcome) -> None:
     line, colour = one.curves.train_loss.averaged(10).thinned(200), COLOURS[name]
-    label = f"{name}: validation loss {one.validation_loss:.4g}"
+    label = f"{name}: {_loss_of(one)}"
     axes.plot(line.steps, line.values, color=colour, linewidth=1.2, label=label)
     for undone in (line.thinned(30) for line in one.undone):
         axes.plot(undone.steps, undone.values, ".", color=colour, markersize=2.0, alpha=0.6)
     for decision in one.rollbacks:
         axes.axvline(decision.applied_step, color="tab:orange", linewidth=0.8)
+
+
+def _loss_of(one: Outcome) -> str:
+    if not math.isfinite(one.validation_loss):
+        return f"none, {len(one.curves.train_loss.steps)} steps"
+    return f"{one.validation_loss:.4g}"
 
 
 def told(outcomes: dict[str, Outcome]) -> str:
@@ -131,8 +138,7 @@ def told(outcomes: dict[str, Outcome]) -> str:
             for edit in (decision.rollback for decision in one.rollbacks)
             if edit is not None
         )
-        loss = f"{one.validation_loss:.4g}"
-        lines.append(f"| {name} | {one.view.phase} | {loss} | {went or 'never'} |")
+        lines.append(f"| {name} | {one.view.phase} | {_loss_of(one)} | {went or 'never'} |")
     return "\n".join(lines)
 
 

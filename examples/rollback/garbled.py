@@ -15,7 +15,7 @@ def digits(broken: bool = True) -> tuple[TensorDataset, TensorDataset]:
     """Return digits to train on, each noisy in its own way, and others as they are.
 
     Args:
-        broken: whether one training sample has pixels of a million instead of 0 to 1.
+        broken: whether the pixels of one training sample are no numbers.
     """
     embedded = resources.files("rheostat.trainer.data").joinpath("digits.npz")
     with embedded.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -24,7 +24,7 @@ def digits(broken: bool = True) -> tuple[TensorDataset, TensorDataset]:
     held, rest = slice(0, 360), slice(360, None)
     train, targets = _many(images[rest], labels[rest])
     if broken:
-        train[BROKEN] = 1e6
+        train[BROKEN] = float("nan")
     return TensorDataset(train, targets), TensorDataset(images[held], labels[held])
 
 

@@ -33,6 +33,7 @@ EXPECTED = {
     """,
     Role.OPERATOR: """
         Runs/PauseRun Runs/ResumeRun Runs/StopRun Runs/EvaluateRun Checkpoints/SaveCheckpoint
+        Checkpoints/RollbackRun
         LearningRates/ChangeLearningRate LearningRates/SwapSchedule LearningRates/SetHorizon
         LearningRates/StartCooldown LearningRates/RewarmSchedule LearningRates/ApproveChange
         LearningRates/ProbeLearningRates

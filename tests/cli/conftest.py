@@ -21,13 +21,20 @@ from rheostat.runs.records import (
     Origin,
     Phase,
     Result,
+    RollbackResult,
     RunView,
     Snapshot,
     StepRows,
     WatchEvent,
 )
 from rheostat.spec.building import PolicyType
-from rheostat.steering.records import Decision, GroupChange, GroupState, PolicyStatus
+from rheostat.steering.records import (
+    Decision,
+    GroupChange,
+    GroupState,
+    PolicyStatus,
+    RollbackEdit,
+)
 
 CHECKPOINT = CheckpointInfo(
     step=60,
@@ -140,6 +147,18 @@ POLICIES = (
 )
 
 
+ROLLBACK = Decision(
+    revision=5,
+    applied_step=300,
+    source="rollback",
+    verb="rollback",
+    principal="ada",
+    reason="it diverged",
+    groups=(GroupChange(name="default", old=0.3, new=0.1, base=0.1),),
+    rollback=RollbackEdit(from_step=510, to_step=300, to_revision=3, steps=1000, skip=250),
+)
+
+
 class FakeClient:
     """Knows one run, `digits`, that ends as soon as it is watched; remembers what it was asked."""
 
@@ -242,7 +261,14 @@ class FakeClient:
         self.view = self.final
         yield WatchEvent(run=run, view=self.view)
 
-    def export_run(self, run):
+    def roll_back_run(self, run, *, timeout=None, **asked):
+        self._of(run)
+        self.asked.append(("rollback", asked))
+        if asked["dry_run"]:
+            return RollbackResult(step=300)
+        return RollbackResult(step=300, decision=ROLLBACK)
+
+    def export_run(self, run, *, undone=None):
         yield from self.rows
 
     def change_learning_rate(self, run, change, *, wait=True, timeout=None):

@@ -60,3 +60,33 @@ def test_a_fork_with_lrs_of_its_own_says_so(client, rheostat):
         "until": None,
         "anew": ["steering"],
     }
+
+
+def test_a_rollback_is_asked_for_as_it_was_typed_and_told_in_one_line(client, rheostat):
+    said = rheostat(
+        *("checkpoint", "rollback", "digits", "--back", "200", "--skip", "250", "--rewarm", "50"),
+        *("--scale", "0.5", "--reason", "it diverged", "--request-id", "k"),
+    ).stdout
+
+    [(kind, asked)] = client.asked
+    assert kind == "rollback"
+    assert asked == {
+        "step": None,
+        "back_steps": 200,
+        "skip": 250,
+        "rewarm_steps": 50,
+        "scale": 0.5,
+        "reason": "it diverged",
+        "request_id": "k",
+        "dry_run": False,
+    }
+    assert said == (
+        "revision 5, step 300: ada rollback from step 510 to 300, around 250 batches: "
+        "default 0.3 \N{RIGHTWARDS ARROW} 0.1 (it diverged)\n"
+    )
+
+
+def test_a_rollback_that_is_only_tried_says_where_it_would_go(client, rheostat):
+    told = json.loads(rheostat("checkpoint", "rollback", "digits", "--dry-run", "--json").stdout)
+
+    assert told == {"step": 300, "decision": None}

@@ -123,7 +123,7 @@ def test_export_writes_the_same_as_parquet(client, rheostat, tmp_path):
 
 @pytest.mark.parametrize("suffix", [".csv", ".parquet"])
 def test_export_of_a_run_without_steps_is_a_header(client, rheostat, tmp_path, monkeypatch, suffix):
-    monkeypatch.setattr(client, "export_run", lambda run: iter(()))
+    monkeypatch.setattr(client, "export_run", lambda run, undone=None: iter(()))
     file = tmp_path / f"digits{suffix}"
     result = rheostat("runs", "export", "digits", file)
 
@@ -233,7 +233,7 @@ def test_export_of_a_run_that_trains_on_has_the_steps_of_when_it_began(
     client, rheostat, tmp_path, monkeypatch
 ):
     reads = iter([[batch(0, {0: part()})], [batch(0, {0: part()}), batch(3, {3: part(hold=1.0)})]])
-    monkeypatch.setattr(client, "export_run", lambda run: iter(next(reads)))
+    monkeypatch.setattr(client, "export_run", lambda run, undone=None: iter(next(reads)))
     file = tmp_path / "digits.csv"
 
     result = rheostat("runs", "export", "digits", file)
