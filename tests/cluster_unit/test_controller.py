@@ -8,7 +8,7 @@ import pytest
 from rheostat.cluster import caretaker, watching
 from rheostat.cluster.controller import Controller
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation
-from rheostat.runs.records import Phase
+from rheostat.runs.records import Phase, RunEvent
 from rheostat.steering.records import PolicyEdit, Verb
 
 BASE = 0.001
@@ -303,6 +303,20 @@ async def test_what_policies_do_is_one_event_that_grows(server, runs, training):
     await server.until(lambda: policy_events() and policy_events()[0]["count"] == 3)
 
     assert len(policy_events()) == 1
+
+
+async def test_a_trainer_that_was_restarted_is_told_once(server, runs, training):
+    restarted = RunEvent(time=4e9, kind="restarted", message="killed by SIGKILL; another starts")
+    runs.tell(phase=Phase.STARTING, events=(restarted,))
+    runs.tell(phase=Phase.RUNNING)
+
+    def told():
+        return [one for one in server.events.values() if one["reason"] == "Restarted"]
+
+    await server.until(told)
+    await asyncio.sleep(0.1)
+
+    assert [(one["type"], one["count"]) for one in told()] == [("Warning", 1)]
 
 
 async def test_what_was_decided_before_this_daemon_began_is_no_news(server, runs, training):

@@ -6,11 +6,12 @@ from rheostat.cluster.events import (
     Series,
     event_patch,
     new_event,
+    notice_of_event,
     notice_of_phase,
     notices_of,
 )
 from rheostat.cluster.resources import TrainingRun
-from rheostat.runs.records import Failure, Phase, Result, RunView
+from rheostat.runs.records import Failure, Phase, Result, RunEvent, RunView
 from rheostat.steering.records import Decision, GroupChange
 
 RESOURCE = TrainingRun.read(
@@ -127,6 +128,22 @@ def test_the_end_of_a_run_is_told():
     failed = told(Phase.FAILED, failure=Failure(message="no memory"))
     assert (failed.reason, failed.kind) == ("Failed", "Warning")
     assert failed.message == "run digits failed: no memory"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "severity"),
+    [
+        ("restarted", "Restarted", "Warning"),
+        ("checkpoint_refused", "CheckpointRefused", "Warning"),
+        ("rolled_back", "RolledBack", "Normal"),
+        ("adopted", "Adopted", "Normal"),
+    ],
+)
+def test_what_happens_to_a_run_is_told(kind, reason, severity):
+    told = notice_of_event(RunEvent(time=1.0, kind=kind, message="another starts in 1 s"))
+
+    assert (told.reason, told.kind) == (reason, severity)
+    assert told.message == "another starts in 1 s"
 
 
 def test_an_event_is_about_its_resource():

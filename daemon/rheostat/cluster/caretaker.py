@@ -17,7 +17,7 @@ import structlog
 from rheostat.cluster.calling import ApiServer, CallFailed
 from rheostat.cluster.comparing import asks_for_another
 from rheostat.cluster.declaration import Declaration
-from rheostat.cluster.events import Notice, notice_of_phase, notices_of
+from rheostat.cluster.events import Notice, notice_of_event, notice_of_phase, notices_of
 from rheostat.cluster.findings import ACCEPTED, LEARNING_RATE_APPLIED, Findings, Refusal
 from rheostat.cluster.holding import claim, guard, let_go
 from rheostat.cluster.reconciling import (
@@ -79,6 +79,7 @@ class Caretaker:
         self._acted = resource.status.acted
         self._refusals: dict[str, Refusal] = {}
         self._told_phase: str | None = resource.status.phase
+        self._told_event_at = self._began_at
         self._reporter = Reporter(api, daemon)
         self._news = asyncio.Event()
         self._follower: asyncio.Task[None] | None = None
@@ -201,6 +202,10 @@ class Caretaker:
             if news is not None and event.view.phase.value != self._told_phase:
                 self._reporter.note(news, self._clock())
             self._told_phase = event.view.phase.value
+            for one in event.view.events:
+                if one.time > self._told_event_at:
+                    self._told_event_at = one.time
+                    self._reporter.note(notice_of_event(one), self._clock())
         elif self._run is not None:
             is_first = self._run.snapshot is None
             self._run = msgspec.structs.replace(self._run, snapshot=event.snapshot)

@@ -14,7 +14,7 @@ import msgspec
 from rheostat.cluster.names import GROUP, KIND, MANAGER, VERSION
 from rheostat.cluster.resources import TrainingRun
 from rheostat.cluster.wording import stamp, told
-from rheostat.runs.records import Phase, RunView
+from rheostat.runs.records import Phase, RunEvent, RunView
 from rheostat.steering.records import Decision
 
 MAX_SERIES = 64
@@ -123,6 +123,18 @@ def notice_of_phase(run: RunView) -> Notice | None:
             return Notice(reason=run.phase.value.capitalize(), message=text)
         case _:
             return None
+
+
+_HARMLESS = frozenset({"adopted", "suspended", "rolled_back", "probed"})
+
+
+def notice_of_event(event: RunEvent) -> Notice:
+    """Return what happened to a run besides its steps and decisions, e.g. `Restarted`."""
+    return Notice(
+        reason="".join(word.capitalize() for word in event.kind.split("_")),
+        kind="Normal" if event.kind in _HARMLESS else "Warning",
+        message=event.message,
+    )
 
 
 def new_event(event: Event, resource: TrainingRun, daemon: str) -> dict[str, Any]:
