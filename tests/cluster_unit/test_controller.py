@@ -308,13 +308,13 @@ async def test_what_policies_do_is_one_event_that_grows(server, runs, training):
 async def test_a_trainer_that_was_restarted_is_told_once(server, runs, training):
     restarted = RunEvent(time=4e9, kind="restarted", message="killed by SIGKILL; another starts")
     runs.tell(phase=Phase.STARTING, events=(restarted,))
-    runs.tell(phase=Phase.RUNNING)
 
     def told():
         return [one for one in server.events.values() if one["reason"] == "Restarted"]
 
     await server.until(told)
-    await asyncio.sleep(0.1)
+    runs.tell(phase=Phase.RUNNING)
+    await server.until(lambda: server.status().get("phase") == "running")
 
     assert [(one["type"], one["count"]) for one in told()] == [("Warning", 1)]
 
