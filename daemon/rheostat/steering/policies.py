@@ -113,7 +113,7 @@ class Conduct:
     """Seconds that each answer took, since somebody took them."""
     offences: list[Offence] = field(default_factory=list)
     """Answers that were dropped by the clock, since somebody took them."""
-    slow_after: float = SLOW_SECONDS
+    slow_after: float = field(default_factory=lambda: SLOW_SECONDS)
     """Seconds after which an answer is dropped."""
     in_a_row: int = 0
     """Offences since the last good answer."""

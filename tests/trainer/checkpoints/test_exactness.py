@@ -1,18 +1,25 @@
 """A run that is interrupted and goes on ends as the one left alone, to the last bit."""
 
 import math
+import os
 import random
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 
 from rheostat.runs.messages import ChangeCommand, PauseCommand, Ready, ResumeCommand, Warned
+from rheostat.steering import policies
 from rheostat.steering.records import Change, PolicyEdit, ScheduleEdit, Verb
 from rheostat_policies import SCHEDULES
+from rheostat_policies.schedules.examples import EXAMPLE_RUN, EXAMPLES
 
 STEPS = 40
+MNIST = os.environ.get(
+    "RHEOSTAT_TEST_MNIST", str(Path(__file__).parents[4] / "shared" / "data" / "mnist")
+)
 
 OPTIMIZERS = {
     "SGD": {"momentum": 0.9, "nesterov": True, "weight_decay": 1e-3},
@@ -41,6 +48,9 @@ POLICIES: list[dict[str, Any]] = [
     {"name": "plateau", "args": {"patience": 0, "metric": "validation_loss"}},
     {"name": "greedy", "args": {"patience": 1}},
     {"name": "adalrs", "args": {}},
+    {"name": "autolrs", "args": {"stage": 10, "max_stage": 20, "probes": 2}},
+    {"name": "learned", "args": {}},
+    {"name": "learned", "args": {"online": True}},
     {"name": "hypergradient", "args": {}},
     {"name": "kl_band", "args": {}},
     {"name": "noise_scale", "args": {}},
@@ -58,6 +68,12 @@ POLICIES: list[dict[str, Any]] = [
         },
     },
 ]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine would make a policy slow in one of the runs that are compared."""
+    monkeypatch.setattr(policies, "SLOW_SECONDS", math.inf)
 
 
 def assert_goes_on(
@@ -168,7 +184,9 @@ def test_several_optimizers_that_step_as_one(a_run: Any) -> None:
     assert len(alone.loop.parts.groups) > 1
 
 
-@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: policy["name"])
+@pytest.mark.parametrize(
+    "policy", POLICIES, ids=lambda policy: "-".join((policy["name"], *policy["args"]))
+)
 def test_every_policy(a_run: Any, policy: dict[str, Any]) -> None:
     assert_goes_on(
         a_run,
@@ -230,12 +248,50 @@ def test_micro_batches_and_bfloat16(a_run: Any) -> None:
     assert_goes_on(a_run, train=train)
 
 
-@pytest.mark.parametrize("name", ["fashion_mnist"])
-def test_larger_data_that_is_gathered_batch_by_batch(a_run: Any, name: str) -> None:
-    root = Path("/usr/share/datasets/fashion-mnist")
-    if not root.is_dir():
-        pytest.skip("Fashion-MNIST is not installed: make parts")
-    assert_goes_on(a_run, data={"name": name, "root": str(root), "batch_size": 32})
+@pytest.mark.parametrize(
+    ("name", "root", "mend"),
+    [
+        ("fashion_mnist", "/usr/share/datasets/fashion-mnist", "it is not installed: make parts"),
+        ("mnist", MNIST, "there is none; set RHEOSTAT_TEST_MNIST to its folder"),
+    ],
+)
+def test_larger_data_that_is_gathered_batch_by_batch(
+    a_run: Any, name: str, root: str, mend: str
+) -> None:
+    if not Path(root).is_dir():
+        pytest.skip(f"{name}: {mend}")
+    assert_goes_on(a_run, data={"name": name, "root": root, "batch_size": 32})
+
+
+def test_a_folder_of_images(a_run: Any, tmp_path: Path) -> None:
+    root = tmp_path / "images"
+    for number in range(40):
+        place = root / ("red", "blue")[number % 2] / f"{number}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (20, 20), (6 * number, 0, 250 - 6 * number)).save(place)
+    data = {"name": "image_folder", "root": str(root), "batch_size": 8}
+    assert_goes_on(a_run, data=data, train={"steps": STEPS})
+
+
+def test_every_schedule(a_run: Any) -> None:
+    """Each moves a group of its own: a weight or a bias of a network with enough of them."""
+    hidden = [4] * (len(SCHEDULES) // 2)
+    groups = [
+        {
+            "name": f"g{index}",
+            "match": rf"^hidden\.{2 * (index // 2)}\.{('weight', 'bias')[index % 2]}$",
+            "schedule": {"name": name, "args": dict(EXAMPLES[name])},
+        }
+        for index, name in enumerate(SCHEDULES)
+    ]
+    assert_goes_on(
+        a_run,
+        model={"name": "mlp", "args": {"hidden": hidden}},
+        groups=groups,
+        data={"name": "digits", "batch_size": 140},  # an epoch of ten steps, as in the examples
+        optimizer={"name": "AdamW", "lr": EXAMPLE_RUN.lr},
+        train={"steps": EXAMPLE_RUN.steps},
+    )
 
 
 def test_a_compiled_model_and_optimizer(a_run: Any) -> None:
