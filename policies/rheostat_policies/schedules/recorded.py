@@ -173,9 +173,9 @@ def _rises(steps: Sequence[int]) -> bool:
 
 
 def _momentum_of(segments: Sequence[tuple[int, Segment]]) -> Callable[[int], float | None] | None:
-    """Return the momentum that the segments leave in the optimizer, None where none moves it.
+    """Return the momentum that the segments ask for, None where none of them moves it.
 
-    It is left alone before the first that moves it, and stays where the last one left it.
+    At the steps of one that does not, it is the optimizer's own.
     """
     ends = [*(start for start, _ in segments[1:]), math.inf]
     moved = [
@@ -192,6 +192,6 @@ def _momentum_of(segments: Sequence[tuple[int, Segment]]) -> Callable[[int], flo
         if index < 0:
             return None
         _, end, origin, value = moved[index]
-        return value(int(min(step, end - 1)) - origin)
+        return value(step - origin) if step < end else None
 
     return momentum
