@@ -11,7 +11,7 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
-.PHONY: help run test check format generate rollback-picture bench parts image test-crash test-image test-chart test-observability test-cluster test-played test-fuzz clean
+.PHONY: help run test check format generate rollback-picture bench parts image test-survival test-crash test-image test-chart test-observability test-cluster test-played test-fuzz clean
 
 help: ## Show what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -21,9 +21,14 @@ run: $(SETUP) ## Train on the embedded digits, with live progress
 	@echo
 	@echo "Next: make test, or start a daemon of your own with $(BIN)/rheostat serve"
 
-test: $(DEV) ## Run all tests
-	$(BIN)/python -m pytest --ignore tests/image --ignore tests/chart --ignore tests/observability \
-		--ignore tests/cluster --ignore tests/played --ignore tests/end_to_end/test_hostile_clients.py
+# Each of them starts many trainers, and has a target of its own.
+SURVIVAL := $(addprefix tests/end_to_end/test_,branches.py full_disk.py rollback.py survival.py)
+ELSEWHERE := $(addprefix tests/,chart cluster image observability played) $(SURVIVAL) \
+	tests/end_to_end/test_hostile_clients.py
+KILLS ?= 100
+
+test: $(DEV) ## Run all tests that need no more than this machine
+	$(BIN)/python -m pytest $(addprefix --ignore ,$(ELSEWHERE))
 	@echo
 	@echo "Next: make check, or make run"
 
@@ -73,8 +78,11 @@ image: ## Build the container image (VARIANT=cuda|cpu, BUILDER=docker|podman|bui
 		--build-arg VERSION=$(VERSION) --build-arg REVISION=$$(git rev-parse HEAD) \
 		--build-arg CREATED=$$(git log -1 --format=%cI) .
 
-test-crash: $(DEV) ## Kill trainers and daemons a hundred times, and compare every run with one left alone
-	$(BIN)/python -m tests.crash --kills 100
+test-survival: $(DEV) ## Kill, put by, resume, fork, take back and replay runs of real daemons
+	$(BIN)/python -m pytest $(SURVIVAL) --timeout 300
+
+test-crash: $(DEV) ## Kill trainers and daemons at random (KILLS=100), and compare every run with one left alone
+	$(BIN)/python -m tests.crash --kills $(KILLS)
 
 test-image: $(DEV) ## Build the image and run it locked up (Debian, root)
 	$(BIN)/python -m pytest tests/image --timeout 900
