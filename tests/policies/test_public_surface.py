@@ -9,6 +9,8 @@ import rheostat_policies
 def test_the_public_names_are_these() -> None:
     assert rheostat_policies.__all__ == [
         "KEEP",
+        "MAX_PROBE_FACTORS",
+        "MAX_PROBE_STEPS",
         "POLICIES",
         "SCHEDULES",
         "Action",
