@@ -150,6 +150,8 @@ def test_a_run_goes_on_after_a_drain_and_after_it_was_stopped(
     run.advance(100)
     stopped = run.stop()
     resumed = rheostat("runs", "resume", "long")
+    # Whoever waited was refused when the run was stopped, and asks again.
+    run.change("scale", CHANGES[1][1], at_step=CHANGES[1][0], request_id="again", wait=False)
     view = run.end()
 
     assert stopped.phase == "stopped"
