@@ -20,6 +20,8 @@ from tests.crash.verdict import (
     of_rows,
     of_sights,
     of_steps,
+    unnumbered,
+    without_guardrails,
 )
 
 from rheostat.runs.records import StepRows
@@ -86,9 +88,14 @@ def _of_control(written: Written, folder: Path) -> Iterator[str]:
         control = msgspec.msgpack.decode((place / CONTROL_FILE).read_bytes(), type=Control)
         about = f"{place.name} control"
         yield from (f"{about}: {text}" for text in control.complaints)
-        made = written.history.decisions if place.name == LIVE else ()
-        yield from of_decisions(made, control.decisions, about)
-        yield from of_rows(written.columns, columns_of(control.rows), about)
+        had, columns = written.columns, columns_of(control.rows)
+        if place.name == LIVE:
+            asked = without_guardrails(written.history.decisions)
+            yield from of_decisions(asked, without_guardrails(control.decisions), about)
+            had, columns = unnumbered(had), unnumbered(columns)
+        else:
+            yield from of_decisions((), control.decisions, about)
+        yield from of_rows(had, columns, about)
         if _digest(place / WEIGHTS_FILE) != weights:
             yield f"{about}: the final weights are others"
 

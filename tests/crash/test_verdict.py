@@ -14,6 +14,7 @@ from tests.crash.verdict import (
     of_rows,
     of_sights,
     of_steps,
+    without_guardrails,
 )
 
 from rheostat.runs import audit
@@ -26,8 +27,8 @@ EXPLAINED = msgspec.json.encode(Components(revision=0, in_force=(), groups=(STAT
 
 
 def decision(revision: int, **fields: Any) -> Decision:
-    given = {"applied_step": 10 * revision, "request_id": f"r{revision}"} | fields
-    return Decision(revision=revision, source="operator", groups=(CHANGE,), verb="scale", **given)
+    usual = {"applied_step": 10 * revision, "request_id": f"r{revision}", "source": "operator"}
+    return Decision(revision=revision, groups=(CHANGE,), verb="scale", **(usual | fields))
 
 
 def chained(*decisions: Decision) -> list[DecisionRecord]:
@@ -122,6 +123,14 @@ def test_a_decision_that_nobody_else_would_make_is_found() -> None:
     assert list(of_decisions(had, later, "control")) == [], "the time is its own"
     assert list(of_decisions(had, had[:1], "control"))
     assert list(of_decisions(had, [had[0], decision(2, applied_step=21)], "control"))
+
+
+def test_what_guardrails_noted_and_its_numbers_do_not_count_where_a_run_stood_still() -> None:
+    had = [decision(1), decision(2, source="guardrail"), decision(3, request_id="r2")]
+    live = [decision(1), decision(2, applied_step=30)]
+
+    assert list(of_decisions(had, live, "control"))
+    assert list(of_decisions(without_guardrails(had), without_guardrails(live), "control")) == []
 
 
 def test_a_run_that_does_not_end_as_planned_is_found() -> None:

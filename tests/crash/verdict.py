@@ -71,6 +71,27 @@ def of_decisions(had: Sequence[Decision], made: Sequence[Decision], about: str) 
         yield f"{about}: made {len(made)} decisions, not {len(had)}"
 
 
+def without_guardrails(decisions: Sequence[Decision]) -> list[Decision]:
+    """Return what people, policies and expiries did, numbered anew.
+
+    A run that stands still settles its boundary more than once, and so may note that a guardrail
+    lets go, and binds again; one that does not stand still has no reason to.
+    """
+    made = [one for one in decisions if one.source != "guardrail"]
+    return [
+        msgspec.structs.replace(one, revision=number) for number, one in enumerate(made, start=1)
+    ]
+
+
+def unnumbered(columns: Columns) -> Columns:
+    """Return columns whose explanations have no revisions."""
+    explained = {
+        step: msgspec.structs.replace(one, revision=0, in_force=())
+        for step, one in columns.get("explained", {}).items()
+    }
+    return {**columns, "explained": explained}
+
+
 def _essence(decision: Decision) -> Decision:
     """Return a decision without what it owes to the moment at which it was made.
 

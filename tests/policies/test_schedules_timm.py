@@ -4,7 +4,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rheostat_policies import SCHEDULES, ScheduleRun
@@ -74,6 +74,9 @@ def test_the_lr_is_timms_after_every_update(
     args = data.draw(st.fixed_dictionaries(arguments))
     expected: list[float] = []
     torch_says(lambda optimizer: expected.extend(timm_says(kind, optimizer, 120, args)), lr, 1)
+    # timm takes a logarithm to find the cycle: rounded the wrong way, it counts from a step before
+    # the cycle's start, whose power is no real number.
+    assume(all(isinstance(one, float) for one in expected))
 
     curve = SCHEDULES[name](ScheduleRun(lr=lr, steps=120, steps_per_epoch=10), **args)
 
