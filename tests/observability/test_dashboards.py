@@ -71,7 +71,7 @@ def test_an_alert_asks_for_metrics_and_labels_that_there_are(alert):
 
 
 def test_what_is_not_there_is_found():
-    for query in ("rheostat_checkpoints_total", 'up{run="a"}', "sum by (le) (up)"):
+    for query in ("rheostat_epochs_total", 'up{run="a"}', "sum by (le) (up)"):
         with pytest.raises((KeyError, AssertionError)):
             assert_known(query)
 
