@@ -8,8 +8,9 @@ from kubernetes.client.exceptions import ApiException
 from ruamel.yaml import YAML
 
 FOLDER = Path(__file__).resolve().parents[2] / "examples"
-EXAMPLES = sorted(set(FOLDER.glob("*.yaml")) - set(FOLDER.glob("learn_*.yaml")))
-"""Specs of runs; the others configure a learner."""
+EXAMPLES = sorted(set(FOLDER.glob("*.yaml")) - set(FOLDER.glob("*learn_*.yaml")))
+EXAMPLES.remove(FOLDER / "evaluate_learned.yaml")
+"""Specs of runs; the others configure a learner, and what it is compared with."""
 RUN = {"train": {"steps": 10}}
 
 
