@@ -146,12 +146,17 @@ def test_a_daemon_that_was_killed_takes_up_its_resources_again(start_daemon, app
 
     again = start_daemon()
 
-    status = digits.until_phase("failed")
-    assert "daemon ended" in digits.condition("Finished")["message"]
-    assert status["lastDecision"]["verb"] == "set"
+    digits.patch(learningRate={"set": 3e-4})
+    digits.until(lambda status: status.get("acted", {}).get("generation") == 3)
+    assert digits.status["phase"] == "running"
     assert [run.name for run in again.client.list_runs()] == ["survivor"]
+    made = [one.decision for one in again.client.list_decisions("survivor")]
+    assert [one.value for one in made if one.verb == "set"] == [2e-4, 3e-4]
     digits.delete()
-    eventually(digits.is_gone, "what has ended goes at once")
+    eventually(digits.is_gone, "the run has stopped")
+    [kept] = again.client.list_runs()
+    assert kept.phase == "stopped"
+    assert [one.reason for one in again.client.list_checkpoints("survivor")][-1] == "stop"
 
 
 def test_a_daemon_that_is_told_to_end_leaves_a_true_status(start_daemon, apply):
@@ -161,5 +166,6 @@ def test_a_daemon_that_is_told_to_end_leaves_a_true_status(start_daemon, apply):
 
     assert daemon.terminate() == 0
 
-    assert digits.status["phase"] == "stopped"
-    start_daemon()  # lets the resource go
+    assert digits.status["phase"] == "queued"
+    start_daemon()  # goes on with it
+    digits.until_phase("running")
