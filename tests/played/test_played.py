@@ -64,7 +64,11 @@ def tls_tokens(namespace, folder):
     files["ca.crt"] = files["tls.crt"]  # it has signed itself
     namespace.create("Secret", "rheostat-certificate", stringData=files)
 
-    tokens = {name: rheostat("token", name) for name in ("ada", "prometheus", "helm-test")}
+    tokens = {
+        "ada": rheostat("token", "ada", "--role", "operator"),
+        "prometheus": rheostat("token", "prometheus", "--role", "viewer"),
+        "helm-test": rheostat("token", "helm-test"),  # the scenario's roles know it
+    }
     for name, token in tokens.items():
         (folder / name).write_text(token["token"])
     test_token = {"token": tokens["helm-test"]["token"]}
