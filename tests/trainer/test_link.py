@@ -191,12 +191,14 @@ def test_the_last_words_arrive_though_the_daemon_has_just_said_something(
 def test_last_words_that_no_daemon_has_written_down_are_handed_back(
     link: Link, daemons: list[Daemon]
 ) -> None:
+    link.send(READY)
     link.send(Telemetry(snapshot=Snapshot(step=8, revision=1, groups=())), decided(1))
     daemons[0].die()
 
     untold = link.close(LAST)
 
-    assert [type(one) for one in untold] == [Decided, Telemetry, Finished]
+    # The daemon may have died before it wrote down how many steps and which groups there are.
+    assert [type(one) for one in untold] == [Ready, Decided, Telemetry, Finished]
 
 
 def test_last_words_said_before_the_welcome_are_not_forgotten(tmp_path: Path, clock: Clock) -> None:

@@ -139,7 +139,13 @@ class Link:
                     self._take(message, [])
             self._flush()
         self._lose()
-        return [] if self._is_released else [*self._outstanding.owed(), last]
+        if self._is_released:
+            return []
+        return [*self._standing(), *self._outstanding.owed(), last]
+
+    def _standing(self) -> list[Message]:
+        """Return what every daemon must hear first, whatever the one before it has heard."""
+        return [] if self._ready is None else [self._ready]
 
     def _keep(self, message: Message) -> None:
         match message:
@@ -158,9 +164,8 @@ class Link:
             case Welcome():
                 self._outstanding.acknowledge(message.revision, message.next_row)
                 self._is_welcome = True
-                standing: list[Message] = [] if self._ready is None else [self._ready]
                 last = [] if self._last is None else [self._last]
-                for one in (*standing, *self._outstanding.owed(), *last):
+                for one in (*self._standing(), *self._outstanding.owed(), *last):
                     self._unsent += encode(one)
                 self._flush()
             case Acknowledged():
