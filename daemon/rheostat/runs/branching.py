@@ -10,12 +10,11 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import GENERATORS, OPTIONS, STEERING, Origin, Phase, RunView
+from rheostat.runs.store import MAX_NAME_LENGTH
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.admission import Admission
 from rheostat.spec.models import Spec
 from rheostat.spec.validation import load
-
-_MAX_NAME_LENGTH = 63
 
 
 class Branches:
@@ -110,7 +109,7 @@ class Branches:
         origin = Origin(
             run=run, kind="replay", step=step, until=done, anew=past.anew if past else ()
         )
-        name = f"{run[: _MAX_NAME_LENGTH - len('-replay')]}-replay"
+        name = f"{run[: MAX_NAME_LENGTH - len('-replay')]}-replay"
         view = self._view(name, source.spec, source, origin, principal)
         created = await self._keeper.stored(
             self._keeper.store.branch_run,

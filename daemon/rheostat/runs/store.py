@@ -22,7 +22,7 @@ from rheostat.runs.rows import cut, end_of, merge
 from rheostat.runs.schema import MIGRATIONS
 from rheostat.steering.records import Change, Decision, DecisionRecord, Offence, Verb
 
-_MAX_NAME_LENGTH = 63
+MAX_NAME_LENGTH = 63
 """Of a run's name, as of every name in a spec."""
 
 # A run's revision is that of its newest decision, and is kept nowhere else.
@@ -407,7 +407,7 @@ def _names_like(wish: str) -> Iterator[str]:
     yield wish
     for number in itertools.count(2):
         suffix = f"-{number}"
-        yield wish[: _MAX_NAME_LENGTH - len(suffix)] + suffix
+        yield wish[: MAX_NAME_LENGTH - len(suffix)] + suffix
 
 
 def _drop_change(connection: sqlite3.Connection, run: str, request_id: str) -> None:
