@@ -4,14 +4,18 @@ Both train the MLP 784-256-128-10 of arXiv 1909.09712 on MNIST with Adam and bat
 agent step is 10 optimizer steps and a validation, with the seven observations of the paper. The
 public way, written here after its description, is a data set of images that are turned into tensors
 one by one, DataLoaders that shuffle for training and for validation, and all 10,000 validation
-samples. Ours is `rheostat/Xu2019-v0` itself: with the same 10,000 samples (`same`), with 2,000
-(`subset`), and that with bfloat16 (`bfloat16`). What the arithmetic alone takes, on batches that
-are ready, is the side `bare`: the optimizer steps and validation of `subset`, and nothing else.
+samples; its children take turns in one process. Ours is `rheostat/Xu2019-v0` itself: with the same
+10,000 samples (`same`), with 2,000 (`subset`), and both with bfloat16. What the arithmetic alone
+takes, on batches that are ready, is the side `bare`: the optimizer steps and validation of `same`,
+and nothing else.
 
 One agent step of each in turn, in one process; medians, in seconds on the wall and of CPU time,
-which other programs on the machine change less. Then two environments in two processes beside two
-in one, four MLPs stacked into batched products beside four by themselves, and what a step and a
-decision of the `learned` policy cost with a network of the default size.
+which other programs on the machine change less. Then two children of each in two processes, which
+is how children train side by side here: agent steps per second of both together, on the wall and by
+the CPU time that a step took while both were at it, beside the public way in its one process and,
+for what that way could have, in two. Last four MLPs stacked into batched products beside four by
+themselves, and what a step and a decision of the `learned` policy cost with a network of the
+default size.
 
     RHEOSTAT_MNIST=FOLDER OMP_NUM_THREADS=1 python -m benchmarks.environment --json
 """
@@ -20,13 +24,13 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from itertools import pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from tempfile import NamedTemporaryFile
-from typing import Any
 
 import numpy as np
 import torch
@@ -38,7 +42,7 @@ from torchvision.transforms import ToTensor
 
 from benchmarks.daemon import show
 from rheostat.learning.children import child_task
-from rheostat.learning.environment import LearningRate, make_environment
+from rheostat.learning.environment import make_environment
 from rheostat.trainer.data.idx import read_mnist
 from rheostat.trainer.data.records import ResidentSplit
 from rheostat_policies import KEEP, GroupInfo, Learned, Observation, RunInfo
@@ -48,11 +52,16 @@ from rheostat_policies.learned.network import Network
 from rheostat_policies.learned.normaliser import Normaliser
 from rheostat_policies.learned.policy_file import LearnedPolicy
 
+Step = Callable[[], object]
 NO_CHANGE = 0
 BATCH = 1000
 WINDOW = 10
 ROUNDS = 10
 CHILDREN = 4
+VALIDATED = 10
+"""Batches of a whole validation."""
+SUBSET = 1 / 30
+"""Share of the training set that makes 2,000 validation samples."""
 
 
 class Images(Dataset[tuple[Tensor, int]]):
@@ -133,34 +142,37 @@ class Bare:
             loss.backward()
             self.optimizer.step()
         with torch.no_grad():
-            for _ in range(2):
+            for _ in range(VALIDATED):
                 nn.functional.cross_entropy(self.model(self.inputs), self.targets).item()
 
 
-def environment(root: str, *, validation: float | None = None, precision: str = "float32") -> Any:
-    """Make ours, begun."""
+def environment(root: str, *, validation: float | None = None, precision: str = "float32") -> Step:
+    """Make ours, begun, and return its agent step."""
     task = child_task("mlp", "mnist", root=root, steps=100_000)
     spec = task["spec"]
     spec["data"]["validation"] = validation
     spec["train"]["precision"] = precision
     made = make_environment([task], mode="xu2019")
     made.reset(seed=0)
-    return made
-
-
-def steps_of(made: LearningRate) -> Callable[[], object]:
     return lambda: made.step(NO_CHANGE)
+
+
+SIDES: Mapping[str, Callable[[str], Step]] = {
+    "public": lambda root: PublicWay(root).step,
+    "same": environment,
+    "same_bfloat16": partial(environment, precision="bfloat16"),
+    "subset": partial(environment, validation=SUBSET),
+    "subset_bfloat16": partial(environment, validation=SUBSET, precision="bfloat16"),
+    "bare": lambda root: Bare().step,
+}
+"""What makes the agent step of each, by the folder of MNIST's files."""
+APART = ("public", "same", "same_bfloat16")
+"""Those that are measured in processes of their own too."""
 
 
 def side_by_side(root: str, rounds: int) -> dict[str, dict[str, float]]:
     """Return seconds of an agent step of each, one of each in turn."""
-    sides: dict[str, Callable[[], object]] = {
-        "public": PublicWay(root).step,
-        "same": steps_of(environment(root)),
-        "subset": steps_of(environment(root, validation=1 / 30)),
-        "bare": Bare().step,
-        "bfloat16": steps_of(environment(root, validation=1 / 30, precision="bfloat16")),
-    }
+    sides = {name: make(root) for name, make in SIDES.items()}
     wall: dict[str, list[float]] = {name: [] for name in sides}
     cpu: dict[str, list[float]] = {name: [] for name in sides}
     for number in range(rounds + 1):
@@ -182,38 +194,48 @@ def side_by_side(root: str, rounds: int) -> dict[str, dict[str, float]]:
     }
 
 
-_made: list[LearningRate] = []
-"""In a worker: its environment."""
+_own: list[Step] = []
+"""In a worker: the agent step of its child."""
 
 
-def prepare(root: str) -> None:
+def prepare(name: str, root: str) -> None:
     torch.set_num_threads(1)
-    _made.append(environment(root, validation=1 / 30))
+    _own.append(SIDES[name](root))
+    _own[0]()
 
 
-def work(steps: int) -> None:
+def work(steps: int) -> float:
+    """Take agent steps and return the CPU seconds of each."""
+    began = time.process_time()
     for _ in range(steps):
-        _made[0].step(NO_CHANGE)
+        _own[0]()
+    return (time.process_time() - began) / steps
 
 
-def processes(root: str, steps: int) -> dict[str, float]:
-    """Return agent steps per second of two environments: in one process, and in two."""
-    own = [environment(root, validation=1 / 30) for _ in range(2)]
+def processes(name: str, root: str, rounds: int) -> dict[str, float]:
+    """Return agent steps per second of a child in a process, and of two in two."""
+    steps = 2
     context = get_context("spawn")
-    with ProcessPoolExecutor(2, context, initializer=prepare, initargs=(root,)) as pool:
+    with ProcessPoolExecutor(2, context, initializer=prepare, initargs=(name, root)) as pool:
         list(pool.map(work, [1, 1]))  # both are there
-        one, two = [], []
-        for _ in range(4):
-            began = time.perf_counter()
-            for made in own:
-                for _ in range(steps):
-                    made.step(NO_CHANGE)
-            one.append(time.perf_counter() - began)
-            began = time.perf_counter()
-            list(pool.map(work, [steps, steps]))
-            two.append(time.perf_counter() - began)
-    in_one, in_two = (2 * steps / statistics.median(took) for took in (one, two))
-    return {"one_process": in_one, "two_processes": in_two, "ratio": in_two / in_one}
+        wall: dict[int, list[float]] = {1: [], 2: []}
+        cpu: dict[int, list[float]] = {1: [], 2: []}
+        for _ in range(rounds):
+            for count in (1, 2):
+                began = time.perf_counter()
+                took = list(pool.map(work, [steps] * count))
+                wall[count].append((time.perf_counter() - began) / (steps * count))
+                cpu[count].append(statistics.fmean(took) / count)
+    one, two = (1 / statistics.median(wall[count]) for count in (1, 2))
+    one_by_cpu, two_by_cpu = (1 / statistics.median(cpu[count]) for count in (1, 2))
+    return {
+        "one": one,
+        "two": two,
+        "ratio": two / one,
+        "one_by_cpu": one_by_cpu,
+        "two_by_cpu": two_by_cpu,
+        "ratio_by_cpu": two_by_cpu / one_by_cpu,
+    }
 
 
 def stacked(rounds: int) -> dict[str, float]:
@@ -308,25 +330,38 @@ def main() -> None:
         parser.error("--mnist or RHEOSTAT_MNIST must name the folder of MNIST's files")
     torch.set_num_threads(1)
     sides = side_by_side(options.mnist, options.rounds)
-    apart = processes(options.mnist, 3)
+    apart = {name: processes(name, options.mnist, max(2, options.rounds // 3)) for name in APART}
+    machine = {
+        name: {
+            "times_public": one["two"] / apart["public"]["one"],
+            "times_public_by_cpu": one["two_by_cpu"] / apart["public"]["one_by_cpu"],
+        }
+        for name, one in apart.items()
+    }
     result = {
         "agent_step": sides,
         "processes": apart,
+        "two_processes": machine,
         "stacked_on_cpu": stacked(options.rounds),
         "learned_policy": deciding(),
-        "times_public_with_two_processes": sides["subset"]["times_public_by_cpu"] * apart["ratio"],
         "threads": 1,
     }
     lines = [
-        f"{name:>9}: {1e3 * side['seconds']:6.0f} ms an agent step, "
+        f"{name:>15}: {1e3 * side['seconds']:6.0f} ms an agent step, "
         f"{1e3 * side['cpu_seconds']:6.0f} ms of CPU, "
-        f"{side['times_public']:.1f} times the public way"
+        f"{side['times_public']:.1f} times the public way "
+        f"({side['times_public_by_cpu']:.1f} by CPU)"
         for name, side in sides.items()
     ]
+    lines += [
+        f"{name:>15}: two children in two processes {one['times_public']:.1f} times the public way "
+        f"in its one ({one['times_public_by_cpu']:.1f} by CPU)"
+        for name, one in machine.items()
+    ]
     lines.append(
-        f"two processes: {apart['ratio']:.2f} times one; four MLPs stacked on the CPU: "
-        f"{result['stacked_on_cpu']['ratio']:.2f} times one by one; a decision of the learned "
-        f"policy: {result['learned_policy']['decision_microseconds']:.0f} us"
+        f"four MLPs stacked on the CPU: {result['stacked_on_cpu']['ratio']:.2f} times one by one; "
+        "a decision of the learned policy: "
+        f"{result['learned_policy']['decision_microseconds']:.0f} us"
     )
     show(result, options.json, "\n".join(lines))
 

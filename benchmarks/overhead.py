@@ -17,13 +17,11 @@ from typing import Any
 
 import torch
 
-from benchmarks.daemon import daemon, show
-from rheostat.runs.messages import Ready
+from benchmarks.daemon import show
+from benchmarks.seat import Crowd, seat
 from rheostat.spec.models import Spec
 from rheostat.trainer.building import build
-from rheostat.trainer.link import Link
 from rheostat.trainer.loop import Loop
-from rheostat.trainer.ranks import Alone
 
 SLICE_STEPS = 400
 """Steps of one slice: long enough for several telemetry flushes, short enough to share noise."""
@@ -70,12 +68,9 @@ class Bare:
 class Steered:
     """The trainer's own loop, run in slices."""
 
-    def __init__(self, spec: Spec, link: Link) -> None:
-        parts = build(spec, spec.name)
-        groups = tuple(group.describe() for group in parts.groups)
-        link.send(Ready(steps=parts.steps, groups=groups, device=str(parts.device)))
-        self.loop = Loop(parts, link, Alone())
-        parts.model.train()
+    def __init__(self, loop: Loop) -> None:
+        self.loop = loop
+        loop.parts.model.train()
 
     def run(self, steps: int) -> float:
         began = time.perf_counter()
@@ -87,8 +82,8 @@ def measure(
     seconds: float, hidden: list[int], batch_size: int, watchers: int, requests: int
 ) -> dict[str, Any]:
     spec = spec_of(hidden, batch_size)
-    with daemon(spec, watchers=watchers, requests_per_second=requests) as link:
-        loops = {"bare": Bare(spec), "steered": Steered(spec, link)}
+    with seat(spec, Crowd(watchers, requests)) as taken:
+        loops = {"bare": Bare(spec), "steered": Steered(taken.loop)}
         for loop in loops.values():
             loop.run(SLICE_STEPS)
         slices: dict[str, list[float]] = {name: [] for name in loops}

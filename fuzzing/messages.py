@@ -1,14 +1,17 @@
 """Random messages of any RPC, and bytes that were messages before something went wrong."""
 
 import random
+from collections.abc import Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 from google.protobuf import message_factory
-from google.protobuf.descriptor import Descriptor, FieldDescriptor
-from grpc_health.v1 import health_pb2 as _health  # noqa: F401  # fills the pool
-from grpc_reflection.v1alpha import reflection_pb2 as _reflection  # noqa: F401
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
-from rheostat.api.permissions import PERMISSIONS
+import rheostat.v1
 
 RUNS = ("target", "target", "target", "queued", "none", "", "*", "target\0", "Target", "a" * 300)
 TEXTS = (
@@ -40,6 +43,33 @@ TEXTS = (
     "name: {a: &a [*a]}",
     "train: {steps: 1}",
 )
+HONEST: Mapping[str, tuple[dict[str, Any], ...]] = {
+    "ChangeLearningRate": (
+        {"scale": {"factor": 0.9}, "request_id": "1"},
+        {"scale": {"factor": 100.0}, "request_id": "default", "wait": False},
+        {"ramp": {"learning_rate": 1e-3, "steps": 20}, "expires_after_steps": 50},
+        {"hold": {"learning_rate": 1e-3}, "groups": ["default"], "at_step": 1},
+        {"set": {"learning_rate": 2e-3}, "dry_run": True},
+        {"release": {}},
+    ),
+    "SwapSchedule": ({"schedule": "step_size"}, {"schedule": "StepLR", "args": '{"step_size": 9}'}),
+    "SetHorizon": ({"steps": 10**8}, {"steps": 10**7, "rescale": True}),
+    "StartCooldown": ({"steps": 10**6, "shape": "1-sqrt"},),
+    "RewarmSchedule": ({"steps": 100, "ratio": 0.5},),
+    "ProbeLearningRates": ({"learning_rates": [1e-4, 1e-2], "steps": 2},),
+    "ApproveChange": ({"request_id": "default"}, {"request_id": "1"}),
+    "AttachPolicy": ({"policy": "loss_spike"}, {"policy": "plateau", "shadow": True}),
+    "UpdatePolicy": ({"policy": "plateau", "revive": True}, {"policy": "loss_spike"}),
+    "DetachPolicy": ({"policy": "plateau"}, {"policy": "loss_spike", "ramp_steps": 5}),
+    "ConnectPolicy": (
+        {"hello": {"run": "target", "policy": "far", "schema_version": 1, "mode": "async"}},
+        {"action": {"step": 1, "factor": 0.5, "reason": "x"}},
+    ),
+    "RollbackRun": ({"back_steps": 1, "skip": 2}, {"back_steps": 10, "scale": 0.5}),
+    "ForkRun": ({}, {"spec": "train: {seed: 2}"}),
+    "SaveCheckpoint": ({}, {"pin": True}),
+}
+"""What somebody might really ask of the run `target`, by RPC."""
 NUMBERS = (0, 1, -1, 2, 100, 2**31 - 1, -(2**31), 2**32 - 1, 2**63 - 1, -(2**63), 2**64 - 1)
 REALS = (
     0.0,
@@ -62,9 +92,31 @@ _BOUNDS = {
 }
 
 
-def rpcs() -> list[str]:
-    """Return every RPC that the daemon answers, as `/package.Service/Method`."""
-    return sorted(PERMISSIONS)
+def rpcs() -> list[MethodDescriptor]:
+    """Return every RPC of the contract, of health and of reflection, from their descriptors."""
+    files = [
+        import_module(f"{rheostat.v1.__name__}.{module.name}").DESCRIPTOR
+        for module in iter_modules(rheostat.v1.__path__)
+        if module.name.endswith("_pb2")
+    ]
+    files += [health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR]
+    services = [service for file in files for service in file.services_by_name.values()]
+    return [method for service in services for method in service.methods]
+
+
+def path_of(method: MethodDescriptor) -> str:
+    """Return an RPC's name on the wire, `/package.Service/Method`."""
+    return f"/{method.containing_service.full_name}/{method.name}"
+
+
+def message_for(draw: random.Random, method: MethodDescriptor) -> Any:
+    """Return a message for an RPC: a true one now and then, else a random one."""
+    if draw.random() < 0.4 and (known := HONEST.get(method.name)):
+        fields = dict(draw.choice(known))
+        if "run" in method.input_type.fields_by_name:
+            fields["run"] = "target"
+        return message_factory.GetMessageClass(method.input_type)(**fields)
+    return random_message(draw, method.input_type)
 
 
 def random_message(draw: random.Random, kind: Descriptor, depth: int = 0) -> Any:

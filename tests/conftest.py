@@ -19,6 +19,7 @@ from hypothesis import settings
 
 from rheostat.api.server import ApiServer
 from rheostat.errors import NotFound
+from rheostat.runs.attaching import Attachment
 from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.probing import ProbeReport, Trial
 from rheostat.runs.records import (
@@ -28,6 +29,7 @@ from rheostat.runs.records import (
     GroupDescription,
     HeldChange,
     Phase,
+    RollbackResult,
     RunView,
     Snapshot,
     StepRows,
@@ -125,11 +127,20 @@ CHECKPOINT = CheckpointInfo(
 )
 
 
+ATTACHMENT = Attachment(
+    run=msgspec.structs.replace(VIEW, attached=True),
+    link="/state/link",
+    folder="/state/runs/digits",
+    token="t-1",
+)
+
+
 class FakeRunService:
     """Knows one run, `digits`; a test sets what it answers and reads what it was asked."""
 
     def __init__(self):
         self.views = [VIEW]
+        self.attachment = ATTACHMENT
         self.records = [record(1)]
         self.events = [
             WatchEvent(run="digits", view=VIEW),
@@ -177,6 +188,12 @@ class FakeRunService:
         self._hear("create_run", **asked)
         return VIEW
 
+    async def attach_run(self, spec, *, principal, resume=False, request_id="", permit=None):
+        if permit is not None:
+            await permit("digits")
+        self._hear("attach_run", spec=spec, principal=principal, resume=resume)
+        return self.attachment
+
     async def get_run(self, run):
         self._hear("get_run", run)
         return VIEW
@@ -219,9 +236,9 @@ class FakeRunService:
         self._hear("replay_run", run, principal=principal, request_id=request_id)
         return VIEW
 
-    async def fork_run(self, run, spec, *, principal, step=None, request_id="", permit=None):
+    async def fork_run(self, run, spec, *, principal, request_id="", permit=None, **fields):
         await permit("forked")
-        self._hear("fork_run", run, spec=spec, principal=principal, step=step)
+        self._hear("fork_run", run, spec=spec, principal=principal, **fields)
         return VIEW
 
     async def save_checkpoint(self, run, *, principal, pin=False):
@@ -246,10 +263,14 @@ class FakeRunService:
             self.given_up.set()
             raise
 
-    async def export_run(self, run, *, undone=None):
+    async def export_run(self, run, *, undone=None, from_step=0):
         self._hear("export_run", run)
         for rows in self.rows:
             yield rows
+
+    async def roll_back_run(self, run, command, *, dry_run=False):
+        self._hear("roll_back_run", run, command=command, dry_run=dry_run)
+        return RollbackResult(step=12, decision=None if dry_run else decision(1))
 
     async def change_learning_rate(self, run, change, *, wait=True):
         self._hear("change_learning_rate", run, change=change, wait=wait)

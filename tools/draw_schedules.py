@@ -54,11 +54,11 @@ def described(factory: Callable[..., Curve]) -> Described:
         formula=textwrap.dedent(formula),
         remarks=tuple(each for each in paragraphs if each not in sources),
         source=sources[0].removeprefix("Source: ") if sources else "",
-        arguments=tuple(_arguments(textwrap.dedent(listed))),
+        arguments=tuple(arguments_of(textwrap.dedent(listed))),
     )
 
 
-def _arguments(listed: str) -> Iterator[tuple[str, str]]:
+def arguments_of(listed: str) -> Iterator[tuple[str, str]]:
     found: list[list[str]] = []
     for line in listed.splitlines():
         if line.startswith(" "):

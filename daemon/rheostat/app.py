@@ -4,9 +4,10 @@ import asyncio
 import resource
 import signal
 import socket
+import ssl
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from importlib.metadata import version
 
 import structlog
@@ -17,10 +18,13 @@ from rheostat.cluster.reviewing import Reviews
 from rheostat.door.authenticating import ClaimedName, Door, VerifiedCertificate
 from rheostat.door.binding import RolesFile
 from rheostat.door.identity import Authenticator, Authorizer
+from rheostat.door.limits import Pace
 from rheostat.door.tls import PresentContext
 from rheostat.door.tokens import TokenFile
 from rheostat.locating import Endpoints, exclusive, publish
 from rheostat.logs import configure_logs
+from rheostat.overhearing import overheard
+from rheostat.page.server import PageServer
 from rheostat.provisioning import create_runs
 from rheostat.runs.approving import Rule, Terms
 from rheostat.runs.restarting import RestartPolicy
@@ -33,6 +37,7 @@ from rheostat.telemetry.server import TelemetryServer
 
 _STOP_SECONDS = 2.0
 _INSECURE = "other machines can call, without TLS or without being asked who they are"
+_NEEDLESS = "no address takes --insecure now: leave it out, so that none comes to without notice"
 
 log = structlog.get_logger()
 
@@ -44,9 +49,11 @@ def serve(settings: Settings) -> None:
         RheostatError: if it cannot start: a busy port, a state directory in use, settings that
             would leave it open to strangers.
     """
-    configure_logs(settings.log_format, settings.log_level)
     _allow_connections()
-    asyncio.run(_serve(settings))
+    # Only where there is TLS has gRPC something to say that its callers' owners must hear.
+    with overheard() if settings.tls is not None else nullcontext() as output:
+        configure_logs(settings.log_format, settings.log_level, output)
+        asyncio.run(_serve(settings))
 
 
 @asynccontextmanager
@@ -63,7 +70,7 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
         roles = RolesFile(settings.roles) if settings.roles is not None else None
         service = RunService(
             Store(state_dir / "rheostat.db"),
-            Supervisor(state_dir),
+            Supervisor(state_dir, settings.rendezvous),
             max_concurrent_runs=settings.max_concurrent_runs,
             clock=time.time,
             admission=settings.admission,
@@ -75,11 +82,15 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
         reviews = await _reviews(settings)
         door = _door(settings, roles, reviews)
         is_ready = False
+        # What one caller asks for counts once, by whichever port it comes.
+        pace = Pace(settings.limits)
+        tls = PresentContext(certificates) if certificates is not None else None
         api = ApiServer(
             service,
             address=settings.address,
             door=door,
             limits=settings.limits,
+            pace=pace,
             reflects=settings.reflection or not settings.asks,
             certificates=certificates,
         )
@@ -88,16 +99,21 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
             address=settings.metrics_address,
             is_ready=lambda: is_ready,
             version=version("rheostat"),
-            is_insecure=bool(settings.exposed),
+            is_insecure=settings.insecure,
             door=door,
-            tls=PresentContext(certificates) if certificates is not None else None,
+            limits=settings.limits,
+            tls=tls,
         )
+        page = _page(service, settings, door, pace, tls)
         async with _health(settings, lambda: is_ready):
             await service.start(continue_queue=settings.continue_queue)
             try:
                 metrics_address = await telemetry.start()
+                page_address = await page.start() if page is not None else None
                 address = await api.start()
-                endpoints = Endpoints(address=address, metrics_address=metrics_address)
+                endpoints = Endpoints(
+                    address=address, metrics_address=metrics_address, page_address=page_address
+                )
                 if settings.specs is not None:
                     await create_runs(service, settings.specs)
                 publish(state_dir, endpoints)
@@ -113,6 +129,8 @@ async def daemon(settings: Settings) -> AsyncIterator[Endpoints]:
                     await controller.stop()
                 await api.stop(_STOP_SECONDS)
                 await telemetry.stop()
+                if page is not None:
+                    await page.stop()
                 if reviews is not None:
                     await reviews.close()
 
@@ -128,10 +146,13 @@ async def _serve(settings: Settings) -> None:
             "daemon.ready",
             address=endpoints.address,
             metrics=f"{scheme}://{endpoints.metrics_address}/metrics",
+            **({"page": f"{scheme}://{endpoints.page_address}/"} if endpoints.page_address else {}),
             state_dir=str(settings.state_dir),
         )
-        for field in settings.exposed:
-            log.warning("daemon.insecure", address=getattr(settings, field), text=_INSECURE)
+        if settings.insecure:
+            exposed = [getattr(settings, field) for field in settings.exposed]
+            text = _INSECURE if exposed else _NEEDLESS
+            log.warning("daemon.insecure", addresses=exposed, text=text)
         await over.wait()
         log.info("daemon.draining", seconds=settings.drain_seconds)
     log.info("daemon.stopped")
@@ -187,13 +208,36 @@ def _door(settings: Settings, roles: RolesFile | None, reviews: Reviews | None) 
     return Door(authenticators or [ClaimedName()], authorizers)
 
 
+def _page(
+    service: RunService,
+    settings: Settings,
+    door: Door,
+    pace: Pace,
+    tls: ssl.SSLContext | None,
+) -> PageServer | None:
+    """Return the page, where the settings name an address for it."""
+    if settings.page_address is None:
+        return None
+    return PageServer(
+        service,
+        address=settings.page_address,
+        door=door,
+        asks=settings.asks,
+        limits=settings.limits,
+        pace=pace,
+        tls=tls,
+    )
+
+
 @asynccontextmanager
 async def _health(settings: Settings, is_ready: Callable[[], bool]) -> AsyncIterator[None]:
     """Answer probes for the life of the block, where the settings name an address for that."""
     if settings.health_address is None:
         yield
         return
-    server = HealthServer(address=settings.health_address, is_ready=is_ready)
+    server = HealthServer(
+        address=settings.health_address, is_ready=is_ready, limits=settings.limits
+    )
     log.info("health.ready", address=await server.start())
     try:
         yield

@@ -1,7 +1,14 @@
-"""A daemon inside another program: what `rheostat run` starts where none lives."""
+"""A daemon inside another program: what `rheostat run` starts where none lives.
+
+`python -m rheostat.embedding STATE_DIR` is the same in a process of its own, for scripts that are
+attached: it says on its standard output where it answers, and ends once its standard input does
+and no script needs it.
+"""
 
 import asyncio
+import json
 import socket
+import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
@@ -10,10 +17,13 @@ from pathlib import Path
 import structlog
 
 from rheostat.app import daemon
+from rheostat.errors import FailedPrecondition, RheostatError
 from rheostat.locating import Endpoints
 from rheostat.logs import configure_logs
+from rheostat.runs.supervisor import Supervisor
 from rheostat.settings import Settings
 
+_LOOK_SECONDS = 0.5
 TRAINER_PATIENCE = 30.0
 """Seconds that the trainer of a command that was killed trains on, for the next to find it."""
 
@@ -86,6 +96,28 @@ async def _embedded_daemon(state_dir: Path) -> AsyncIterator[Endpoints]:
             yield endpoints
 
 
+async def host(state_dir: Path) -> None:
+    """Run a daemon for whoever holds the other end of standard input, and for scripts beside it."""
+    loop = asyncio.get_running_loop()
+    async with _embedded_daemon(state_dir) as endpoints:
+        where = {"address": endpoints.address, "metrics_address": endpoints.metrics_address}
+        print(json.dumps(where), flush=True)
+        await loop.run_in_executor(None, sys.stdin.read)
+        while Supervisor(state_dir).any_living():
+            await asyncio.sleep(_LOOK_SECONDS)
+
+
+def main(state_dir: Path) -> int:
+    """Host a daemon; return the exit code."""
+    try:
+        asyncio.run(host(state_dir))
+    except RheostatError as error:
+        is_taken = isinstance(error, FailedPrecondition)
+        print(json.dumps({"problem": str(error), "is_taken": is_taken}), flush=True)
+        return 1
+    return 0
+
+
 def _free_or_any(address: str) -> str:
     host, _, port = address.rpartition(":")
     with socket.socket() as probe:
@@ -95,3 +127,7 @@ def _free_or_any(address: str) -> str:
         except OSError:
             return f"{host}:0"
     return address
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

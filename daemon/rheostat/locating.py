@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from rheostat.errors import FailedPrecondition, StorageFailed
 
 _LOCK_FILE = "daemon.lock"
 _ENDPOINTS_FILE = "daemon.json"
+_POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,23 +22,37 @@ class Endpoints:
 
     address: str
     metrics_address: str | None
+    page_address: str | None = None
 
 
-def daemon_address(state_dir: Path) -> str | None:
-    """Return the address of the daemon that lives on a state directory, None when none does."""
+def daemon_address(state_dir: Path, *, patience: float = 0.0) -> str | None:
+    """Return the address of the daemon that lives on a state directory, None when none does.
+
+    Args:
+        state_dir: the directory.
+        patience: seconds to wait for one that lives and has not said yet where it answers.
+    """
+    deadline = time.monotonic() + patience
+    while _is_lived_on(state_dir):
+        try:
+            return str(json.loads((state_dir / _ENDPOINTS_FILE).read_text())["address"])
+        except (OSError, ValueError, KeyError):
+            if time.monotonic() >= deadline:
+                return None
+        time.sleep(_POLL_SECONDS)
+    return None
+
+
+def _is_lived_on(state_dir: Path) -> bool:
+    """Whether a daemon holds the directory's lock."""
     try:
         with (state_dir / _LOCK_FILE).open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        pass  # somebody holds it: a daemon lives here
+        return True
     except OSError:
-        return None
-    else:
-        return None
-    try:
-        return str(json.loads((state_dir / _ENDPOINTS_FILE).read_text())["address"])
-    except (OSError, ValueError, KeyError):
-        return None
+        pass
+    return False
 
 
 @contextmanager
@@ -63,6 +79,8 @@ def exclusive(state_dir: Path) -> Iterator[None]:
                 f"another daemon lives on {state_dir} (at {daemon_address(state_dir)}); "
                 "talk to that one, or give this one a --state-dir of its own"
             ) from None
+        # One that was killed has left where it answered.
+        (state_dir / _ENDPOINTS_FILE).unlink(missing_ok=True)
         try:
             yield
         finally:
@@ -75,6 +93,7 @@ def publish(state_dir: Path, endpoints: Endpoints) -> None:
         {
             "address": endpoints.address,
             "metrics_address": endpoints.metrics_address,
+            "page_address": endpoints.page_address,
             "pid": os.getpid(),
         }
     )

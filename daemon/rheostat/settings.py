@@ -1,5 +1,6 @@
 """How a daemon is set up, and which set-ups are refused."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,10 +23,12 @@ class Settings:
     """host:port of the control plane; port 0 takes a free one."""
     metrics_address: str = "127.0.0.1:9464"
     """host:port of /metrics, /healthz and /readyz; port 0 takes a free one."""
+    page_address: str | None = None
+    """host:port of the page; port 0 takes a free one, None serves no page."""
     health_address: str | None = None
     """host:port of a plaintext server of /healthz and /readyz alone; None for none."""
     tls_cert: Path | None = None
-    """The daemon's certificate in PEM; with it gRPC and /metrics speak TLS only."""
+    """The daemon's certificate in PEM; with it gRPC, /metrics and the page speak TLS only."""
     tls_key: Path | None = None
     """Its private key in PEM."""
     tls_client_ca: Path | None = None
@@ -67,6 +70,9 @@ class Settings:
     trainer_patience: float | None = None
     """Seconds that a trainer trains on without any daemon, before it ends its run in order to be
     resumed; None is for ever."""
+    rendezvous: str | None = None
+    """host:port where machines that run `rheostat agent` join runs of several `nodes`; None for
+    none. The host is this machine, as the others know it."""
     drain_seconds: float = 30.0
     """Time that trainers get to reach a step boundary, validate and save before they are killed."""
     log_format: Literal["human", "json"] = "human"
@@ -98,8 +104,9 @@ class Settings:
         """The fields that are addresses which other machines can reach, and should not yet."""
         if self.tls is not None and self.asks:
             return ()
-        fields = ("address", "metrics_address")
-        return tuple(field for field in fields if not is_loopback(getattr(self, field)))
+        fields = ("address", "metrics_address", "page_address")
+        given = {field: getattr(self, field) for field in fields}
+        return tuple(field for field, one in given.items() if one and not is_loopback(one))
 
     def check(self) -> None:
         """Refuse what would leave the daemon open by mistake.
@@ -132,10 +139,14 @@ class Settings:
             if not root.is_dir():
                 yield Violation(f"data_root[{index}]", str(root), "a folder")
         yield from self.limits.violations()
+        if self.rendezvous is not None and not _RENDEZVOUS.fullmatch(self.rendezvous):
+            expected = "HOST:PORT, this machine as the others know it, and a port of its own"
+            yield Violation("rendezvous", self.rendezvous, expected)
         if self.specs is not None and not self.specs.is_dir():
             yield Violation("specs", str(self.specs), "a folder of spec files")
 
 
+_RENDEZVOUS = re.compile(r"[^:\s]+:[1-9]\d{0,4}")
 _MEND = (
     "a loopback address such as 127.0.0.1:0; for other machines to reach it, give --tls-cert, "
     "--tls-key, and --tokens, --tls-client-ca or --kube-auth, or let everybody steer: --insecure"

@@ -1,3 +1,5 @@
+import asyncio
+
 import grpc
 import pytest
 from hypothesis import given
@@ -5,7 +7,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from rheostat import errors
-from rheostat.api.errors import STATUS_OF, from_rpc_error, to_status
+from rheostat.api.errors import MISTAKE, STATUS_OF, abort, from_rpc_error, to_status
 from rheostat.errors import InvalidRequest, InvalidSpec, NotFound, RheostatError, Violation
 from rheostat.v1 import runs_pb2
 
@@ -131,3 +133,15 @@ async def test_a_stream_can_fail_after_its_first_answers(runs, service, refusal)
 
     assert (await stream.read()).rows.count == 2
     assert (await refusal(stream)).message == "disk gone"
+
+
+class Gone:
+    """The context of a call whose caller has hung up."""
+
+    async def abort_with_status(self, _):
+        raise grpc.aio.InternalError('Failed "execute_batch"')
+
+
+async def test_a_caller_who_has_hung_up_needs_no_answer():
+    with pytest.raises(asyncio.CancelledError):
+        await abort(Gone(), MISTAKE)

@@ -1,15 +1,22 @@
 """What is refused with RESOURCE_EXHAUSTED, over the wire."""
 
 import asyncio
+import time
+from contextlib import closing
 
 import grpc
 import pytest
+from fuzzing.frames import Withheld
 from google.rpc.error_details_pb2 import RetryInfo
 from grpc_status import rpc_status
 
+from rheostat.api import judging
 from rheostat.api.server import ApiServer
 from rheostat.client import AsyncClient
+from rheostat.door.authenticating import Door
 from rheostat.door.limits import Limits
+from rheostat.door.roles import Role
+from rheostat.door.tokens import TokenFile, new_token
 from rheostat.errors import ResourceExhausted
 from rheostat.v1 import runs_pb2
 from rheostat.v1.runs_pb2_grpc import RunsStub
@@ -84,3 +91,78 @@ async def test_too_many_calls_at_once_are_refused(limited, service, refusal):
         watch.cancel()
 
     assert refused.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+
+
+LARGEST = 4 * 2**20 - 10
+
+
+def withheld(address, method, *, token=None):
+    """Withhold the last byte of a call; return what was sent of it, and how it ended."""
+    with closing(Withheld(address, method, length=LARGEST, token=token)) as call:
+        deadline = time.monotonic() + 3
+        while call.trailers is None and time.monotonic() < deadline:
+            call.push()
+            time.sleep(0.002)
+        return call.sent, call.trailers
+
+
+@pytest.fixture
+async def guarded(service, tmp_path):
+    """A control plane that knows ada by her token; `guarded.ada` is the token."""
+    ada = new_token("ada", Role.ADMIN)
+    (tmp_path / "tokens").write_text(ada.line)
+    server = ApiServer(service, address="127.0.0.1:0", door=Door([TokenFile(tmp_path / "tokens")]))
+    server.address, server.ada = await server.start(), ada.token
+    yield server
+    await server.stop(0)
+
+
+@pytest.mark.parametrize("token", [None, "guess"])
+async def test_of_what_a_stranger_sends_nothing_is_taken_in(guarded, token):
+    """But what is on its way before it is refused: a window of 64 KiB."""
+    method = "/rheostat.v1.Runs/CreateRun"
+    sent, ended = await asyncio.to_thread(withheld, guarded.address, method, token=token)
+
+    assert (sent < 2**18, ended is not None) == (True, True)
+
+
+@pytest.mark.parametrize("method", ["/rheostat.v1.Runs/CreateRun", "/grpc.health.v1.Health/Check"])
+async def test_a_message_whose_end_does_not_come_is_not_waited_for(guarded, monkeypatch, method):
+    monkeypatch.setattr(judging, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(judging, "STRANGER_SECONDS", 0.2)
+    sent, ended = await asyncio.to_thread(withheld, guarded.address, method, token=guarded.ada)
+
+    assert (sent > 0, ended is not None) == (True, True)
+
+
+async def test_a_call_without_a_message_is_none(guarded, refusal):
+    async def nothing():
+        return
+        yield
+
+    async with grpc.aio.insecure_channel(guarded.address) as channel:
+        call = channel.stream_unary("/rheostat.v1.Runs/GetRun")
+        refused = await refusal(
+            call(nothing(), metadata=(("authorization", f"Bearer {guarded.ada}"),))
+        )
+
+    assert refused.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_no_caller_has_more_than_half_of_the_calls(limited, service, refusal):
+    service.ends = False
+    as_ada, as_eve = ((("x-rheostat-principal", name),) for name in ("ada", "eve"))
+    async with grpc.aio.insecure_channel(await limited(concurrent_calls=4)) as channel:
+        runs = RunsStub(channel)
+        watches = [
+            runs.WatchRun(runs_pb2.WatchRunRequest(run="digits"), metadata=as_ada) for _ in range(2)
+        ]
+        for watch in watches:
+            await watch.read()
+        third = await refusal(runs.GetRun(runs_pb2.GetRunRequest(run="digits"), metadata=as_ada))
+        await runs.GetRun(runs_pb2.GetRunRequest(run="digits"), metadata=as_eve)
+        for watch in watches:
+            watch.cancel()
+
+    assert third.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert "2 calls of ada are under way" in third.message

@@ -4,17 +4,17 @@ import asyncio
 
 import grpc
 import pytest
-from google.protobuf import descriptor_pool
+from fuzzing.messages import path_of, rpcs
 from grpc_health.v1 import health_pb2
 from grpc_health.v1.health_pb2_grpc import HealthStub
 from grpc_reflection.v1alpha import reflection
 
 from rheostat.api import judging
-from rheostat.api.permissions import PERMISSIONS
 from rheostat.api.server import SERVICES, ApiServer
 from rheostat.client import AsyncClient, Credentials
 from rheostat.door.authenticating import Door
 from rheostat.door.binding import RolesFile
+from rheostat.door.permissions import PERMISSIONS
 from rheostat.door.roles import Role
 from rheostat.door.tokens import TokenFile, new_token
 from rheostat.errors import PermissionDenied, Unauthenticated
@@ -33,22 +33,18 @@ EXPECTED = {
     """,
     Role.OPERATOR: """
         Runs/PauseRun Runs/ResumeRun Runs/StopRun Runs/EvaluateRun Checkpoints/SaveCheckpoint
-        Checkpoints/RollbackRun
         LearningRates/ChangeLearningRate LearningRates/SwapSchedule LearningRates/SetHorizon
         LearningRates/StartCooldown LearningRates/RewarmSchedule LearningRates/ApproveChange
         LearningRates/ProbeLearningRates
         Policies/AttachPolicy Policies/UpdatePolicy Policies/DetachPolicy Policies/ConnectPolicy
     """,
-    Role.ADMIN: "Runs/CreateRun Runs/DeleteRun Runs/ReplayRun Checkpoints/ForkRun",
+    Role.ADMIN: """
+        Runs/CreateRun Runs/DeleteRun Runs/ReplayRun Runs/AttachRun
+        Checkpoints/ForkRun Checkpoints/RollbackRun
+    """,
 }
 """What the documentation says: the least role of every RPC."""
 NEEDS = {name: role for role, names in EXPECTED.items() for name in names.split()}
-
-
-def rpcs():
-    pool = descriptor_pool.Default()
-    services = (*SERVICES, HEALTH, reflection.SERVICE_NAME)
-    return [method for name in services for method in pool.FindServiceByName(name).methods]
 
 
 def short(method):
@@ -109,7 +105,7 @@ async def late(content):
 
 async def code_of(channel, method, credentials, content):
     """Return how a call ends, or None where it has an answer."""
-    path = f"/{method.containing_service.full_name}/{method.name}"
+    path = path_of(method)
     metadata = credentials.metadata("localhost:1") if credentials else ()
     if method.client_streaming:
         call = channel.stream_stream(path)(late(content), metadata=metadata, timeout=10)
@@ -127,9 +123,10 @@ async def code_of(channel, method, credentials, content):
 
 
 def test_every_rpc_has_an_entry_and_every_entry_an_rpc():
-    known = {f"/{method.containing_service.full_name}/{method.name}" for method in rpcs()}
+    services = {method.containing_service.full_name for method in rpcs()}
 
-    assert set(PERMISSIONS) == known
+    assert services == {*SERVICES, HEALTH, reflection.SERVICE_NAME}
+    assert set(PERMISSIONS) == {path_of(method) for method in rpcs()}
     assert {short(method) for method in rpcs()} == set(NEEDS)
 
 
@@ -181,14 +178,15 @@ async def test_health_is_listed_by_service_for_viewers(guarded, access):
     assert {one.status for one in answer.statuses.values()} == {1}
 
 
-async def test_reflection_can_be_left_out(service, access):
+async def test_that_reflection_is_left_out_only_those_find_out_who_are_known(service, access):
     server = ApiServer(service, address="127.0.0.1:0", door=access.door(), reflects=False)
     [method] = [one for one in rpcs() if one.name == "ServerReflectionInfo"]
     async with grpc.aio.insecure_channel(await server.start()) as channel:
-        code = await code_of(channel, method, access.of(Role.ADMIN), b"")
+        code = await code_of(channel, method, access.of(Role.VIEWER), b"")
+        unknown = await code_of(channel, method, None, b"")
     await server.stop(0)
 
-    assert code is grpc.StatusCode.UNIMPLEMENTED
+    assert (code, unknown) == (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAUTHENTICATED)
 
 
 async def test_a_role_for_one_run_is_none_for_another_even_if_it_does_not_exist(guarded, access):
@@ -243,7 +241,7 @@ async def test_a_stream_that_says_nothing_ends_too(guarded, service, access, mon
 
     service.watch_run = watch_run
     [method] = [one for one in rpcs() if one.name == rpc]
-    path = f"/{method.containing_service.full_name}/{method.name}"
+    path = path_of(method)
     metadata = access.of("eve").metadata("localhost:1")
     access.bind("{role: viewer, principals: [eve]}")
     async with grpc.aio.insecure_channel(guarded) as channel:
@@ -254,6 +252,44 @@ async def test_a_stream_that_says_nothing_ends_too(guarded, service, access, mon
             await asyncio.wait_for(call.read(), 5)
 
     assert ended.value.code() is grpc.StatusCode.PERMISSION_DENIED
+
+
+STREAMS = [method for method in rpcs() if method.server_streaming]
+
+
+@pytest.mark.parametrize("method", STREAMS, ids=short)
+async def test_any_stream_ends_when_its_token_is_taken_back(
+    guarded, service, access, monkeypatch, method
+):
+    monkeypatch.setattr(judging, "ASK_AGAIN_SECONDS", 0.05)
+
+    async def stream_of(run, **_):
+        yield (service.events if method.name == "WatchRun" else service.rows)[0]
+        await asyncio.Event().wait()
+
+    service.watch_run = service.export_run = stream_of
+    is_over = asyncio.Event()
+
+    async def silent():
+        await is_over.wait()
+        yield b""
+
+    metadata = access.of(Role.ADMIN).metadata("localhost:1")
+    async with grpc.aio.insecure_channel(guarded) as channel:
+        if method.client_streaming:
+            call = channel.stream_stream(path_of(method))(silent(), metadata=metadata)
+        else:
+            request = request_of(method)
+            call = channel.unary_stream(path_of(method))(request, metadata=metadata)
+            assert await call.read()
+        await asyncio.sleep(0.1)
+        assert not call.done()
+        access.tokens.write_text("")
+        with pytest.raises(grpc.RpcError) as ended:
+            await asyncio.wait_for(call.read(), 5)
+        is_over.set()
+
+    assert ended.value.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
 async def test_what_a_policy_says_after_its_token_was_taken_back_is_not_heard(guarded, access):

@@ -37,7 +37,7 @@ def test_what_strangers_cannot_reach_or_must_prove_themselves_for_is_allowed(fie
 @pytest.mark.parametrize(
     "proofs", [{}, PAIR, {"tokens": Path("tokens")}], ids=["nothing", "TLS alone", "tokens alone"]
 )
-@pytest.mark.parametrize("field", ["address", "metrics_address"])
+@pytest.mark.parametrize("field", ["address", "metrics_address", "page_address"])
 def test_what_strangers_could_steer_or_read_is_refused_with_the_mend(field, proofs):
     [(named, violation)] = violations(**{field: "0.0.0.0:1"}, **proofs).items()
 

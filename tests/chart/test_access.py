@@ -88,6 +88,23 @@ def test_the_network_policy_opens_the_two_ports_to_their_peers_only(render):
     assert grpc == {"from": peers, "ports": [{"port": "grpc", "protocol": "TCP"}]}
 
 
+def test_the_page_has_a_service_and_peers_of_its_own_where_it_is_exposed(render):
+    peers = [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}]
+    page = {"enabled": True, "port": 443}
+    policy = {"enabled": True, "grpcFrom": [], "metricsFrom": [], "pageFrom": peers}
+    values = {**OPEN, "page": page, "networkPolicy": policy, "tests": {"enabled": False}}
+    objects = render(values)
+    services = {one["metadata"]["name"]: one for one in objects if one["kind"] == "Service"}
+    [name] = [name for name in services if name.endswith("-page")]
+
+    [port] = services[name]["spec"]["ports"]
+    assert (port["port"], port["targetPort"]) == (443, "page")
+    _, opened = render.one("NetworkPolicy", values)["spec"]["ingress"]
+    assert opened == {"from": peers, "ports": [{"port": "page", "protocol": "TCP"}]}
+    hidden = render({**values, "exposed": False})
+    assert name not in [one["metadata"]["name"] for one in hidden if one["kind"] == "Service"]
+
+
 def test_the_network_policy_lets_in_the_pod_of_helm_test(render, scenario_values):
     values = scenario_values("hardened")
     ingress = render.one("NetworkPolicy", values)["spec"]["ingress"]

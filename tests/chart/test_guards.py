@@ -48,6 +48,19 @@ REFUSALS = [
         {"auth": {"tokens": {"existingSecret": "tokens", "lines": [f"ada sha256:{'0' * 64}"]}}},
         "auth.tokens.lines: give one",
     ),
+    ({"distributed": {"nodes": 2}}, "distributed.nodes: 2 without networkPolicy.enabled"),
+    (
+        {
+            "distributed": {"nodes": 2},
+            "networkPolicy": {"enabled": True},
+            "data": {"kind": "claim"},
+        },
+        "cannot mount one of ReadWriteOnce",
+    ),
+    (
+        {"distributed": {"nodes": 2, "port": 9464}, "insecure": True},
+        "distributed.port: 9464 is a port of the daemon's",
+    ),
     ({"replicas": 2}, "replicas: 2: a state directory belongs to one daemon"),
     ({"terminationGracePeriodSeconds": 44}, "44 is too short.* at least 45"),
     ({"runs": {"digits": {}}, "runsConfigMap": "mine"}, "runs and runsConfigMap"),

@@ -46,6 +46,17 @@ def test_exposed_it_listens_on_all_addresses_with_tls_and_authentication(render)
     assert {"/etc/rheostat/tls", "/etc/rheostat/client-ca", "/etc/rheostat/tokens"} <= mounts
 
 
+def test_the_page_is_off_until_it_is_wanted_and_then_listens_where_the_others_do(render):
+    plain, local = render.daemon(), render.daemon({"page": {"enabled": True}})
+    exposed = render.daemon({**SECURED, "page": {"enabled": True}})
+
+    assert not [one for one in plain["args"] if one.startswith("--page")]
+    assert "page" not in [port["name"] for port in plain["ports"]]
+    assert "--page-address=127.0.0.1:9466" in local["args"]
+    assert "--page-address=0.0.0.0:9466" in exposed["args"]
+    assert {"name": "page", "containerPort": 9466, "protocol": "TCP"} in exposed["ports"]
+
+
 def test_secrets_are_mounted_as_folders_so_that_rotation_reaches_them(render):
     mounts = render.daemon(SECURED)["volumeMounts"]
 

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 from typer.testing import CliRunner
 
-from rheostat.cli import connection
+from rheostat.cli import connection, terminal
 from rheostat.cli.main import app
 from rheostat.errors import NotFound
 from rheostat.runs import audit
@@ -172,6 +172,7 @@ class FakeClient:
         self.policies = POLICIES
         self.checkpoints = [CHECKPOINT]
         self.anew = ()
+        self.resumed = make_view(Phase.RUNNING)
         self.priority = None
         self.rows = [
             StepRows(
@@ -218,7 +219,7 @@ class FakeClient:
         return make_view(Phase.PAUSED)
 
     def resume_run(self, run):
-        return make_view(Phase.RUNNING)
+        return self.resumed
 
     def evaluate_run(self, run, timeout=None):
         self._of(run)
@@ -234,10 +235,10 @@ class FakeClient:
         self.asked.append(("save", pin))
         return CHECKPOINT
 
-    def fork_run(self, run, spec, *, step=None, request_id=""):
+    def fork_run(self, run, spec, *, step=None, undone=None, precedence="", request_id=""):
         self._of(run)
         asked = json.loads(spec)
-        self.asked.append(("fork", run, asked, step, request_id))
+        self.asked.append(("fork", run, asked, step, undone, precedence, request_id))
         origin = Origin(run=run, kind="fork", step=60, anew=self.anew)
         return make_view(Phase.QUEUED, name=asked["name"], origin=origin)
 
@@ -303,7 +304,7 @@ def client(monkeypatch):
     client = FakeClient()
     daemon = connection.Daemon(address="127.0.0.1:1")
     monkeypatch.setattr(connection, "find_daemon", lambda *target: contextlib.nullcontext(daemon))
-    monkeypatch.setattr(connection, "dial", lambda daemon: contextlib.nullcontext(client))
+    monkeypatch.setattr(connection, "dial", lambda daemon, **_: contextlib.nullcontext(client))
     return client
 
 
@@ -320,7 +321,8 @@ def embedded(client, monkeypatch):
 @pytest.fixture
 def rheostat(monkeypatch):
     """Run the command line: `rheostat("lr", "show", "digits")`."""
-    monkeypatch.setenv("COLUMNS", "200")
+    for console in (terminal.OUT, terminal.ERR):
+        monkeypatch.setattr(console, "width", 200)
     for variable in ("RHEOSTAT_ADDRESS", "RHEOSTAT_STATE_DIR"):
         monkeypatch.delenv(variable, raising=False)
 

@@ -2,6 +2,8 @@
 
 import json
 
+from msgspec.structs import replace
+
 
 def test_checkpoints_are_listed_with_what_they_hold(client, rheostat):
     shown = rheostat("checkpoint", "list", "digits").stdout
@@ -39,11 +41,30 @@ def test_a_fork_is_asked_for_with_the_whole_spec_and_its_changes(client, rheosta
     ).stdout
 
     asked = {"name": "hot", "optimizer": {"lr": 2e-3}}
-    assert client.asked == [("fork", "digits", asked, 50, "k")]
+    assert client.asked == [("fork", "digits", asked, 50, None, "", "k")]
     assert said.splitlines() == [
         "hot begins with the 60 first steps of digits, and is queued.",
-        "Schedule, overrides and policies go on as they were there.",
+        "Schedule, overrides and policies go on as they were there, over what its spec says of "
+        "LRs; --precedence spec would let them end there.",
     ]
+
+
+def test_a_fork_may_be_of_what_is_undone_and_say_what_takes_precedence(client, rheostat):
+    rheostat("checkpoint", "fork", "digits", "--undone", "7", "--precedence", "spec")
+
+    [(_, _, _, step, undone, precedence, _)] = client.asked
+    assert (step, undone, precedence) == (None, 7, "spec")
+
+
+def test_snapshots_are_listed_as_what_they_are(client, rheostat):
+    [checkpoint] = client.checkpoints
+    client.checkpoints = [checkpoint, replace(checkpoint, step=75, path="", in_memory=True)]
+
+    shown = rheostat("checkpoint", "list", "digits").stdout
+    told = json.loads(rheostat("checkpoint", "list", "digits", "--json").stdout)
+
+    assert "in memory" in shown.splitlines()[-1]
+    assert [one["in_memory"] for one in told] == [False, True]
 
 
 def test_a_fork_with_lrs_of_its_own_says_so(client, rheostat):
@@ -57,6 +78,7 @@ def test_a_fork_with_lrs_of_its_own_says_so(client, rheostat):
         "run": "digits",
         "kind": "fork",
         "step": 60,
+        "revision": 0,
         "until": None,
         "anew": ["steering"],
     }

@@ -10,7 +10,7 @@ from rheostat.client import Credentials
 class Dialled:
     """Stands for `Client`, and remembers with what it was made."""
 
-    def __init__(self, address, *, credentials=None):
+    def __init__(self, address, *, credentials=None, principal=""):
         self.addresses.append(address)
         self.credentials.append(credentials)
 

@@ -4,6 +4,7 @@ import struct
 
 import msgspec
 import pytest
+from tests.cli.conftest import make_view
 
 from rheostat.errors import (
     FailedPrecondition,
@@ -119,6 +120,28 @@ def test_history_prints_flat_decision_records(client, rheostat):
         "alice",
         1_700_000_000.5,
     )
+
+
+def test_of_a_long_history_the_newest_are_read_and_the_others_counted(client, rheostat):
+    client.view = make_view(revision=1_000_000)
+    afters = []
+    client.list_decisions = lambda run, after=0: afters.append(after) or iter([client.record])
+
+    shown = rheostat("lr", "history", "digits")
+    rheostat("lr", "history", "digits", "--last", "3")
+    rheostat("lr", "history", "digits", "--last", "0")
+    rheostat("lr", "history", "digits", "--json")
+    rheostat("lr", "history", "digits", "--json", "--last", "20")
+
+    assert afters == [999_500, 999_997, 0, 0, 999_980]
+    assert "999,500 older ones are not shown" in shown.stderr
+
+
+def test_a_chain_is_verified_and_exported_as_a_whole_or_not_at_all(client, rheostat):
+    for option in (("--verify",), ("--export", "-")):
+        refused = rheostat("lr", "history", "digits", "--last", "5", *option)
+        assert refused.exit_code == 2
+        assert "about the whole" in " ".join(refused.output.split())
 
 
 def test_history_shows_reasons_as_they_were_written(client, rheostat):

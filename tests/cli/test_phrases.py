@@ -3,8 +3,8 @@ import json
 import msgspec
 import pytest
 
-from rheostat.cli.phrases import decision_line, what
 from rheostat.steering.records import PolicyEdit, RemoteTerms, ScheduleEdit
+from rheostat.steering.wording import decision_line, what
 
 
 @pytest.mark.parametrize(

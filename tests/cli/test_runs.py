@@ -1,11 +1,15 @@
 import csv
+import io
 import json
 import struct
 
 import msgspec
 import pytest
 from pyarrow import parquet
+from rich.console import Console
+from tests.cli.conftest import SNAPSHOT, STATE, make_view
 
+from rheostat.cli import listing
 from rheostat.runs.records import Failure, Phase, StepRows
 from rheostat.steering.records import Components, GroupState
 
@@ -24,6 +28,7 @@ def test_list_prints_the_json_that_scripts_rely_on(client, rheostat):
         "learning_rate": {"default": 0.0005},
         "revision": 1,
         "origin": None,
+        "attached": False,
     }
 
 
@@ -82,6 +87,24 @@ def test_watch_prints_lines_where_there_is_no_terminal(client, rheostat):
 )
 def test_a_verb_says_what_became_of_the_run(client, rheostat, verb, answer):
     assert rheostat("runs", verb, "digits").stdout == f"{answer}\n"
+
+
+def test_a_run_that_gets_another_trainer_is_told_what_takes_precedence(client, rheostat):
+    client.view = make_view(Phase.STOPPED, revision=3)
+    client.resumed = make_view(Phase.QUEUED, revision=3)
+
+    newest = rheostat("runs", "resume", "digits").stdout
+    client.checkpoints = []
+    anew = rheostat("runs", "resume", "digits").stdout
+
+    assert newest.splitlines() == [
+        "It goes on from its checkpoint of step 60: schedule, overrides and policies are what they "
+        "were at revision 1, whatever the spec says; decisions 2 to 3 took effect after that and "
+        "will again, at the same steps. LRs are what follows from these, never those in the "
+        "optimizer's state.",
+        "digits is queued.",
+    ]
+    assert anew.startswith("It has no checkpoint and begins anew, as its spec says; decisions 1 to")
 
 
 def test_export_writes_every_bit_as_csv(client, rheostat, tmp_path):
@@ -240,3 +263,22 @@ def test_export_of_a_run_that_trains_on_has_the_steps_of_when_it_began(
 
     assert result.stdout.startswith("3 steps of digits")
     assert len(file.read_text().splitlines()) == 4
+
+
+def test_a_list_of_long_names_and_several_rates_fits_80_columns(client, monkeypatch, rheostat):
+    console = Console(file=io.StringIO(), width=80)
+    monkeypatch.setattr(listing, "OUT", console)
+    groups = tuple(
+        msgspec.structs.replace(STATE, name=name, learning_rate=rate)
+        for name, rate in {"backbone": 1.23456e-4, "head": 1e-3}.items()
+    )
+    snapshot = msgspec.structs.replace(SNAPSHOT, step=18535, train_loss=2.3456e-5, groups=groups)
+    client.view = make_view(name="gpt-small-warmup-cosine-2", steps=200000, snapshot=snapshot)
+    rheostat("runs", "list")
+
+    *_, first, second = console.file.getvalue().splitlines()
+    name, *others = first.split()
+    assert name + second.strip() == "gpt-small-warmup-cosine-2"
+    assert others == [
+        "running", "18535/200000", "2.346e-05", "0.5", "0.000123\N{EN DASH}0.001"
+    ]  # fmt: skip

@@ -296,11 +296,13 @@ def apply(cluster):
     created = []
 
     def create(name, run=None, **spec):
+        if "attached" not in spec:
+            spec = {"run": small_run() if run is None else run, **spec}
         body = {
             "apiVersion": "rheostat.dev/v1alpha1",
             "kind": "TrainingRun",
             "metadata": {"name": name},
-            "spec": {"run": small_run() if run is None else run, **spec},
+            "spec": spec,
         }
         api = client.CustomObjectsApi(cluster.client())
         api.create_namespaced_custom_object(**RESOURCES, body=body, field_manager="kubectl-create")
@@ -340,7 +342,8 @@ class Daemon:
                 stderr=log,
             )
         found = wait_until(self._endpoints, "the daemon is ready")
-        self.client = Client(found["address"], principal="ada@terminal")
+        self.address = found["address"]
+        self.client = Client(self.address, principal="ada@terminal")
 
     def steps_of(self, run):
         snapshot = self.client.get_run(run).snapshot

@@ -1,7 +1,9 @@
 """A real daemon that trains what a real API server holds."""
 
 import pytest
+import torch
 
+import rheostat
 from rheostat.runs.records import Phase
 from rheostat.steering.records import Change, PolicyEdit, Verb
 
@@ -122,13 +124,48 @@ def test_a_suspended_resource_is_trained_once_it_is_not(start_daemon, apply):
     late.until_phase("paused")
 
 
+def test_a_script_that_is_attached_is_shown_steered_and_let_go(
+    start_daemon, cluster, apply, eventually
+):
+    daemon = start_daemon()
+    mine = apply("mine", attached=True)
+    mine.until_phase("waiting")
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+
+    with rheostat.attach(optimizer, name="mine", address=daemon.address) as script:
+
+        def train_until(question):
+            def ask():
+                weight.grad = torch.ones(2)
+                optimizer.step()
+                script.step(0.5)
+                return question()
+
+            return eventually(ask, "mine is as wanted")
+
+        train_until(lambda: mine.status["phase"] == "running")
+        mine.patch(learningRate={"scale": 0.5, "reason": "too noisy"})
+        train_until(lambda: mine.status.get("learningRate") == {"default": 0.05})
+        assert script.learning_rates == {"default": 0.05}
+        row = cluster.table()["mine"]
+        assert (row["Phase"], row["LR"], row["Loss"]) == ("running", "0.05", "0.5")
+        assert row["Step"].endswith("/?")
+
+        mine.delete()
+        eventually(mine.is_gone, "mine is gone at once")
+        steps = script.finished_steps
+        train_until(lambda: script.finished_steps > steps)
+        assert not script.should_stop
+
+
 def test_each_of_two_daemons_trains_what_is_its_own(start_daemon, apply):
     one, two = start_daemon("one"), start_daemon("two")
     for_one, for_two = apply("for-one", daemon="one"), apply("for-two", daemon="two")
-    for_anybody = apply("for-anybody")
-
     assert for_one.until_phase("running")["daemon"] == "one"
     assert for_two.until_phase("running")["daemon"] == "two"
+
+    for_anybody = apply("for-anybody")
     taken_by = for_anybody.until(lambda status: status.get("daemon"))
 
     runs = {"one": one.client.list_runs(), "two": two.client.list_runs()}

@@ -70,7 +70,7 @@ def document(name, run, status, spec):
                 {"manager": "kubectl", "time": "2026-01-01T00:00:00Z", "fieldsV1": {"f:spec": {}}}
             ],
         },
-        "spec": {"run": run or SPEC, **spec},
+        "spec": {**({} if "attached" in spec and not run else {"run": run or SPEC}), **spec},
     }
 
 
@@ -326,6 +326,16 @@ class PlayedRuns:
             steps=1000,
             snapshot=Snapshot(step=1, revision=0, groups=(group,), train_loss=0.5),
         )
+
+    def attach(self, name="mine", attempt=1):
+        """Let a script be attached, and train its first step."""
+        self.histories.setdefault(name, [])
+        optimizer, schedule = {"name": "AdamW"}, {"name": "LambdaLR of the script"}
+        spec = json.dumps({"name": name, "optimizer": optimizer, "schedule": schedule})
+        self.views[name] = RunView(
+            name=name, phase=Phase.STARTING, spec=spec, attached=True, attempt=attempt
+        )
+        self.begin(name)
 
     def tell(self, name="digits", **fields):
         self.views[name] = msgspec.structs.replace(self.views[name], **fields)

@@ -17,6 +17,7 @@ from cryptography.x509 import DNSName
 from typer.testing import CliRunner
 
 from rheostat.api.server import ApiServer
+from rheostat.cli import terminal
 from rheostat.cli.main import app
 from rheostat.client import Client, Credentials
 from rheostat.cluster.connecting import connect_terminal
@@ -345,7 +346,7 @@ async def test_any_verb_reaches_the_daemon_of_a_namespace(forwarder, daemon_port
 async def test_the_runs_of_all_namespaces_are_listed_with_their_places(
     forwarder, daemon_port, monkeypatch
 ):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(terminal.OUT, "width", 200)
     forwarder.pods = [pod("ml", "rheostat-0", daemon_port), pod("vision", "big-0", daemon_port)]
 
     table = await rheostat("-A", "runs", "list")

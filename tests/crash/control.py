@@ -2,9 +2,11 @@
 
 A FOLDER holds a run's spec and what was decided in it. Each run is trained twice: once live, where
 operators ask at the steps at which they were answered and policies decide for themselves, and once
-as a replay of its history from the first step.
+as a replay of its history from the first step. What a rollback has undone happens in neither: the
+run goes straight on where the other one had gone back to.
 """
 
+import math
 import sys
 from collections import defaultdict
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import msgspec
 from tests.crash.evidence import CONTROL_FILE, HISTORY_FILE, LIVE, REPLAY, Control, History
 
+from rheostat.runs.lineage import surviving
 from rheostat.runs.messages import (
     ChangeCommand,
     Decided,
@@ -23,7 +26,9 @@ from rheostat.runs.messages import (
     Warned,
 )
 from rheostat.runs.records import StepRows
-from rheostat.runs.starting import StartOrder
+from rheostat.runs.starting import SPEC_FILE, StartOrder
+from rheostat.spec.models import Spec
+from rheostat.steering import policies
 from rheostat.steering.records import Decision
 from rheostat.steering.script import OPERATOR, change_of
 from rheostat.trainer.checkpoints.starting import start
@@ -85,13 +90,18 @@ def train(folder: Path, name: str, operators: Operators, order: StartOrder) -> N
 
 def train_twice(folder: Path) -> None:
     """Train a run live and as a replay."""
+    # On a machine that is too busy, an answer would be dropped here that was not dropped there.
+    policies.SLOW_SECONDS = math.inf
     history = msgspec.json.decode((folder / HISTORY_FILE).read_bytes(), type=History)
-    if not history.offences:
-        # What was dropped by the clock, only a replay can drop again.
-        train(folder, LIVE, Operators(history.decisions), StartOrder())
-    order = StartOrder(
-        decisions=history.decisions, offences=history.offences, steps_done=history.steps
-    )
+    decisions = tuple(surviving(history.decisions))
+    backs = [one.rollback for one in decisions if one.rollback is not None]
+    spec = Spec.model_validate_json((folder / SPEC_FILE).read_text())
+    goes_back = any("back_steps" in one.args for one in spec.policies)
+    if not history.offences and not goes_back and not any(one.skip for one in backs):
+        # What was dropped by the clock, batches that were left out, and which checkpoints there
+        # were when a policy went back, only a replay can know.
+        train(folder, LIVE, Operators(decisions), StartOrder())
+    order = StartOrder(decisions=decisions, offences=history.offences, steps_done=history.steps)
     train(folder, REPLAY, Operators(()), order)
 
 

@@ -19,7 +19,8 @@ from rheostat.runs.supervisor import Supervisor
 PLUGINS = Path(__file__).parent / "plugins"
 PACE_VARIABLE = "CRASH_PACE"
 """As the plug-in `paced` calls it; importing that one imports torch."""
-PATIENCE_SECONDS = 90.0
+PATIENCE_SECONDS = 300.0
+"""On a machine that is far too busy, a trainer takes a minute to import torch."""
 
 T = TypeVar("T")
 

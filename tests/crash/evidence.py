@@ -70,6 +70,16 @@ def lasting(
     ]
 
 
+def standing(sights: Sequence[Sight], decisions: Sequence[Decision]) -> list[Sight]:
+    """Return what was shown of steps that no rollback has undone after that."""
+    backs = [(one.revision, one.rollback.to_step) for one in decisions if one.rollback is not None]
+    return [
+        one
+        for one in sights
+        if not any(one.revision < revision and one.step > step for revision, step in backs)
+    ]
+
+
 class History(msgspec.Struct, frozen=True):
     """What was decided in a run, and how many steps it took."""
 

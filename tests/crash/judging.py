@@ -10,7 +10,16 @@ from typing import NamedTuple
 
 import msgspec
 from tests.crash.daemons import environment
-from tests.crash.evidence import CONTROL_FILE, HISTORY_FILE, LIVE, REPLAY, Control, History, Told
+from tests.crash.evidence import (
+    CONTROL_FILE,
+    HISTORY_FILE,
+    LIVE,
+    REPLAY,
+    Control,
+    History,
+    Told,
+    standing,
+)
 from tests.crash.verdict import (
     Columns,
     columns_of,
@@ -24,6 +33,7 @@ from tests.crash.verdict import (
     without_guardrails,
 )
 
+from rheostat.runs.lineage import surviving
 from rheostat.runs.records import StepRows
 from rheostat.runs.starting import SPEC_FILE
 from rheostat.runs.store import Store
@@ -78,7 +88,8 @@ def _of_outside(written: Written, told: Told) -> Iterator[str]:
     yield from of_history(written.records, told.answers)
     yield from told.answers.failed
     yield from of_steps(written.columns, written.history.steps)
-    yield from of_sights(told.sights, written.columns.get("train_loss", {}))
+    sights = standing(told.sights, written.history.decisions)
+    yield from of_sights(sights, written.columns.get("train_loss", {}))
 
 
 def _of_control(written: Written, folder: Path) -> Iterator[str]:
@@ -90,7 +101,7 @@ def _of_control(written: Written, folder: Path) -> Iterator[str]:
         yield from (f"{about}: {text}" for text in control.complaints)
         had, columns = written.columns, columns_of(control.rows)
         if place.name == LIVE:
-            asked = without_guardrails(written.history.decisions)
+            asked = without_guardrails(surviving(written.history.decisions))
             yield from of_decisions(asked, without_guardrails(control.decisions), about)
             had, columns = unnumbered(had), unnumbered(columns)
         else:

@@ -1,5 +1,6 @@
 """Somebody who keeps changing a run's LR, and asks again when the answer is lost."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -8,9 +9,9 @@ from contextlib import suppress
 from typing import TypeVar
 
 import msgspec
-from tests.crash.daemons import Daemon
+from tests.crash.daemons import PATIENCE_SECONDS, Daemon
 from tests.crash.evidence import Answers
-from tests.crash.plan import Errand, Wish
+from tests.crash.plan import Errand, Return, Wish
 
 from rheostat.client import Client
 from rheostat.errors import (
@@ -22,7 +23,7 @@ from rheostat.errors import (
     RheostatError,
     StorageFailed,
 )
-from rheostat.steering.records import Change
+from rheostat.steering.records import Change, Decision
 
 T = TypeVar("T")
 _ANSWER_SECONDS = 5.0
@@ -47,7 +48,7 @@ class Operator:
     def finish(self) -> Answers:
         """Ask for nothing new, wait for what is asked, and return what became of everything."""
         self._is_over.set()
-        self._thread.join(60)
+        self._thread.join(PATIENCE_SECONDS)
         if self._thread.is_alive():
             raise TimeoutError(f"requests to {self._run_name} are not answered")
         return self.answers
@@ -60,6 +61,9 @@ class Operator:
                 what = wish.what
                 if isinstance(what, Errand):
                     pool.submit(self._try, self._run, what)
+                    continue
+                if isinstance(what, Return):
+                    self._try(self._ask, what)
                     continue
                 if wish.is_careful:
                     seen = [one.revision for one in [*self.answers.decided.values()]]
@@ -76,24 +80,22 @@ class Operator:
         except Exception as error:
             self.answers.failed.append(f"{what} was not answered: {type(error).__name__}: {error}")
 
-    def _ask(self, change: Change) -> None:
+    def _ask(self, wish: Change | Return) -> None:
         """Ask until there is an answer, whatever it is."""
         while True:
             self.has_asked.set()
             self.answers.tries += 1
             try:
-                result = self._client().change_learning_rate(
-                    self._run_name, change, timeout=_ANSWER_SECONDS
-                )
-                assert result.decision is not None
-                self.answers.decided[change.request_id] = result.decision
+                decision = self._answer_to(wish)
+                assert decision is not None
+                self.answers.decided[wish.request_id] = decision
                 self.has_answer.set()
                 return
             except _REFUSALS as error:
                 if "it has not started" in str(error):
                     time.sleep(0.3)  # put by, until the next daemon goes on with it
                     continue
-                self.answers.refused[change.request_id] = str(error)
+                self.answers.refused[wish.request_id] = str(error)
                 if "it has ended" in str(error):
                     self._is_over.set()
                 return
@@ -102,6 +104,13 @@ class Operator:
             except RheostatError:
                 self._hang_up()
                 time.sleep(0.02)
+
+    def _answer_to(self, wish: Change | Return) -> Decision | None:
+        run, client = self._run_name, self._client()
+        if isinstance(wish, Return):
+            terms = dataclasses.asdict(wish)
+            return client.roll_back_run(run, timeout=_ANSWER_SECONDS, **terms).decision
+        return client.change_learning_rate(run, wish, timeout=_ANSWER_SECONDS).decision
 
     def _run(self, errand: Errand) -> None:
         """Have an errand run, again and again until it is."""

@@ -67,12 +67,23 @@ class Errand(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Return:
+    """A wish to go back."""
+
+    request_id: str
+    back_steps: int
+    skip: int
+    scale: float | None
+    rewarm_steps: int
+
+
+@dataclass(frozen=True, slots=True)
 class Wish:
     """Something to ask for."""
 
     pause: float
     """Seconds after the answer to the one before."""
-    what: Change | Errand
+    what: Change | Errand | Return
     is_careful: bool = False
     """Whether to ask only if nobody has changed the run since the newest answer."""
 
@@ -139,7 +150,7 @@ def _spec(chance: random.Random, run: int) -> dict[str, Any]:
         "optimizer": optimizer,
         "groups": groups,
         "schedule": schedule,
-        "policies": chance.sample(_policies(), chance.randrange(3)),
+        "policies": chance.sample(_policies(chance), chance.randrange(3)),
         "guardrails": guardrails,
         "train": {
             "steps": steps,
@@ -154,11 +165,12 @@ def _spec(chance: random.Random, run: int) -> dict[str, Any]:
             "every": chance.choice([10, 25, 60, 150]),
             "keep": chance.choice([1, 2, 3]),
             "keep_best": chance.choice([0, 1]),
+            "snapshots": chance.choice([None, {"every": 7, "keep": 4}, {"every": 20, "keep": 2}]),
         },
     }
 
 
-def _policies() -> list[dict[str, Any]]:
+def _policies(chance: random.Random) -> list[dict[str, Any]]:
     rule = {
         "name": "high",
         "when": "train_loss > 1.2 * train_loss_average",
@@ -168,7 +180,8 @@ def _policies() -> list[dict[str, Any]]:
     return [
         {
             "name": "loss_spike",
-            "args": {"warmup_steps": 20, "threshold": 1.3, "hold_steps": 5},
+            "args": {"warmup_steps": 20, "threshold": 1.3, "hold_steps": 5}
+            | chance.choice([{}, {}, {"back_steps": 15, "restores": 3}]),
         },
         {"name": "plateau", "args": {"patience": 1, "metric": "validation_loss"}},
         {"name": "greedy", "args": {"patience": 3}},
@@ -180,6 +193,15 @@ def _policies() -> list[dict[str, Any]]:
 def _wish(chance: random.Random, spec: dict[str, Any], request_id: str) -> Wish:
     if chance.random() < 0.04:
         return Wish(0.05, chance.choice(list(Errand)))
+    if chance.random() < 0.02:
+        back = Return(
+            request_id,
+            back_steps=chance.randrange(1, 60),
+            skip=chance.choice([0, 0, 3]),
+            scale=chance.choice([None, 0.8]),
+            rewarm_steps=chance.choice([0, 10]),
+        )
+        return Wish(0.1, back)
     lr, steps = spec["optimizer"]["lr"], spec["train"]["steps"]
     verb = chance.choice([*_VERBS, *_VERBS, *_RARE_VERBS])
     fields: dict[str, Any] = {}

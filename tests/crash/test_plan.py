@@ -1,13 +1,14 @@
 """The plans of the crash harness: what a seed stands for, and that it is worth playing."""
 
+import itertools
 import json
 
 import pytest
 from tests.crash.evidence import Sight, lasting
-from tests.crash.plan import Errand, Moment, Victim, make_plan
+from tests.crash.plan import Errand, Moment, Return, Victim, make_plan
 
 from rheostat.spec.validation import load
-from rheostat.steering.records import Verb
+from rheostat.steering.records import Change, Verb
 from rheostat.steering.requests import check
 
 SEEDS = range(40)
@@ -25,7 +26,7 @@ def test_what_is_planned_can_be_asked_for(seed: int) -> None:
     for spec, wishes in zip(plan.specs, plan.wishes, strict=True):
         load(json.dumps(spec))
         for wish in wishes:
-            if not isinstance(wish.what, Errand):
+            if isinstance(wish.what, Change):
                 check(wish.what, ["default"])
 
 
@@ -33,10 +34,17 @@ def test_seeds_try_everything() -> None:
     plans = [make_plan(seed, 8) for seed in SEEDS]
     blows = [blow for plan in plans for blow in plan.blows]
     wanted = [wish.what for plan in plans for wishes in plan.wishes for wish in wishes]
-    changes = [what for what in wanted if not isinstance(what, Errand)]
+    changes = [what for what in wanted if isinstance(what, Change)]
 
     assert {blow.moment for blow in blows} == {*Moment}
     assert {blow.victim for blow in blows} == {*Victim}
+    backs = [what for what in wanted if isinstance(what, Return)]
+    assert {(bool(one.skip), bool(one.scale), bool(one.rewarm_steps)) for one in backs} == {
+        *itertools.product([False, True], repeat=3)
+    }
+    kept = [spec["checkpoint"]["snapshots"] for plan in plans for spec in plan.specs]
+    assert None in kept
+    assert any(kept)
     assert {what for what in wanted if isinstance(what, Errand)} == {*Errand}
     assert {change.verb for change in changes} == {*Verb} - {Verb.REVIVE}
     assert any(change.at_step is not None for change in changes)

@@ -141,3 +141,17 @@ def test_a_run_that_does_not_end_as_planned_is_found() -> None:
     assert list(of_ending(well)) == []
     for fields in ({"phase": Phase.FAILED}, {"steps": 90}, {"events": (lost,)}):
         assert list(of_ending(msgspec.structs.replace(well, **fields)))
+
+
+def test_an_expiry_is_the_same_though_what_expires_has_another_number_in_the_other_run() -> None:
+    def expiry(revision: int, of: int) -> Decision:
+        said = f"the hold of revision {of} has expired"
+        return decision(revision, source="expiry", applied_step=90, reason=said, request_id="")
+
+    hold = {"applied_step": 10, "request_id": "hold"}
+    one = [decision(1, source="guardrail"), decision(2, **hold), expiry(3, of=2)]
+    other = [decision(1, **hold), expiry(2, of=1)]
+
+    compared = of_decisions(without_guardrails(one), without_guardrails(other), "control")
+    assert list(compared) == []
+    assert list(of_decisions(without_guardrails(one), [other[0], expiry(2, of=7)], "control"))

@@ -1,5 +1,6 @@
 """What is wrong with a run, by what is written down of it and what was told."""
 
+import re
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -12,7 +13,7 @@ from rheostat.runs import audit
 from rheostat.runs.explaining import components_at
 from rheostat.runs.records import Phase, RunView, StepRows
 from rheostat.steering.records import Decision, DecisionRecord
-from rheostat.steering.script import OPERATOR
+from rheostat.steering.script import OPERATOR, ROLLBACK
 
 _NAN = 0x7FF8000000000000
 """The bits of the NaN in a column."""
@@ -41,10 +42,10 @@ def of_history(records: Sequence[DecisionRecord], answers: Answers) -> Iterator[
     last = 0
     for record in records:
         one = record.decision
-        if one.applied_step < last:
+        if one.applied_step < last and one.rollback is None:
             yield f"decision {one.revision} acts at step {one.applied_step}, after one at {last}"
         last = one.applied_step
-        if one.source == OPERATOR:
+        if one.source in (OPERATOR, ROLLBACK) and one.request_id:
             by_request.setdefault(one.request_id, []).append(one)
     for request, made in by_request.items():
         if len(made) > 1:
@@ -72,14 +73,21 @@ def of_decisions(had: Sequence[Decision], made: Sequence[Decision], about: str) 
 
 
 def without_guardrails(decisions: Sequence[Decision]) -> list[Decision]:
-    """Return what people, policies and expiries did, numbered anew.
+    """Return what people, policies and expiries did, numbered anew, but for ways back.
 
     A run that stands still settles its boundary more than once, and so may note that a guardrail
     lets go, and binds again; one that does not stand still has no reason to.
     """
-    made = [one for one in decisions if one.source != "guardrail"]
+    made = [one for one in decisions if one.source not in ("guardrail", ROLLBACK)]
+    numbers = {str(one.revision): str(number) for number, one in enumerate(made, start=1)}
+
+    def renamed(reason: str) -> str:
+        """Say `the hold of revision 3 has expired` by its new number."""
+        return re.sub(r"(?<=revision )\d+", lambda found: numbers.get(found[0], found[0]), reason)
+
     return [
-        msgspec.structs.replace(one, revision=number) for number, one in enumerate(made, start=1)
+        msgspec.structs.replace(one, revision=number, reason=renamed(one.reason))
+        for number, one in enumerate(made, start=1)
     ]
 
 

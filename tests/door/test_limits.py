@@ -1,8 +1,11 @@
+import asyncio
+from contextlib import ExitStack
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rheostat.door.limits import MAX_PRINCIPALS, Limits, Pace
+from rheostat.door.limits import MAX_PRINCIPALS, MAX_READ_AT_ONCE, MAX_STRANGERS, Limits, Pace
 from rheostat.errors import ResourceExhausted
 
 
@@ -89,3 +92,36 @@ def test_a_limit_is_at_least_one():
         "max_message_bytes",
         "max_streams",
     ]
+
+
+@pytest.mark.parametrize(("principal", "most"), [("ada", 50), (None, MAX_STRANGERS)])
+def test_calls_at_once_are_bounded_for_each_and_for_strangers_together(principal, most):
+    pace = Pace(Limits(concurrent_calls=100))
+    with ExitStack() as held:
+        for _ in range(most):
+            held.enter_context(pace.call(principal))
+        with pytest.raises(ResourceExhausted, match=f"{most} calls of"):
+            held.enter_context(pace.call(principal))
+        held.enter_context(pace.call("eve"))
+
+    with pace.call(principal):
+        pass
+
+
+async def test_a_principals_requests_are_read_some_at_a_time_and_the_others_wait():
+    pace, inside, go = Pace(Limits()), [], asyncio.Event()
+
+    async def read(principal):
+        async with pace.reading(principal):
+            inside.append(principal)
+            await go.wait()
+
+    reading = [asyncio.create_task(read("ada")) for _ in range(MAX_READ_AT_ONCE + 5)]
+    reading.append(asyncio.create_task(read("eve")))
+    await asyncio.sleep(0.01)
+    at_first = list(inside)
+    go.set()
+    await asyncio.gather(*reading)
+
+    assert at_first == ["ada"] * MAX_READ_AT_ONCE + ["eve"]
+    assert len(inside) == MAX_READ_AT_ONCE + 6

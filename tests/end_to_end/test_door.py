@@ -4,7 +4,7 @@ import json
 import ssl
 import subprocess
 from pathlib import Path
-from urllib.error import HTTPError
+from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
@@ -12,7 +12,7 @@ import pytest
 from rheostat.client import Client, Credentials
 from rheostat.door.roles import Role
 from rheostat.door.tokens import new_token
-from rheostat.errors import Unauthenticated
+from rheostat.errors import Unauthenticated, Unreachable
 
 HASTY = ("--drain-seconds", "0")
 """What a daemon is told whose runs nobody cares for."""
@@ -128,10 +128,52 @@ def test_an_address_for_everybody_is_taken_with_both_or_on_demand(start_daemon, 
     assert exposed.terminate() == 0
     open_to_all = start_daemon(*everywhere, "--insecure")
     assert open_to_all.client.list_runs() == []
+    assert open_to_all.metric("rheostat_insecure") == 1
+    assert open_to_all.terminate() == 0
+    needless = start_daemon("--insecure")
+    assert needless.metric("rheostat_insecure") == 1
 
-    # Both daemons write to one log, and only the second one has something to warn of.
-    warned = [one for one in open_to_all.events if one["event"] == "daemon.insecure"]
-    assert [one["address"] for one in warned] == ["0.0.0.0:0", "0.0.0.0:0"]
+    # All daemons write to one log, and the first one has nothing to warn of.
+    warned = [one for one in needless.events if one["event"] == "daemon.insecure"]
+    assert [one["addresses"] for one in warned] == [["0.0.0.0:0", "0.0.0.0:0"], []]
+
+
+def test_the_log_says_which_certificate_was_refused_and_why_and_the_reply_does_not(
+    start_daemon, ours, authority, tmp_path
+):
+    (tmp_path / "roles").write_text("bindings: [{role: viewer, principals: ['*']}]")
+    server, tester = ours.issue_server(), ours.issue("tester")
+    daemon = start_daemon(
+        *("--tls-cert", server.cert, "--tls-key", server.key, "--tls-client-ca", ours.file),
+        *("--roles", tmp_path / "roles"),
+        credentials=Credentials(ca=ours.file, **vars(tester)),
+    )
+    refused = {
+        "certificate has expired": ours.issue("expired", valid=(-3, -1)),
+        "certificate is not yet valid": ours.issue("early", valid=(1, 3)),
+        "unable to get local issuer certificate": authority("theirs").issue("eve"),
+    }
+    replies = []
+    for pair in refused.values():
+        credentials = Credentials(ca=ours.file, **vars(pair))
+        with (
+            Client(daemon.address, credentials=credentials) as client,
+            pytest.raises(Unreachable) as reply,
+        ):
+            client.list_runs()
+        replies.append(str(reply.value))
+        context = ssl.create_default_context(cafile=ours.file)
+        context.load_cert_chain(pair.cert, pair.key)
+        with pytest.raises((URLError, ssl.SSLError, ConnectionError)):
+            urlopen(f"https://{daemon.metrics_address}/metrics", context=context)
+    assert daemon.client.list_runs() == []
+
+    found = [one for one in daemon.events if one["event"] == "handshake.refused"]
+    assert {(one["over"], one["presented"], one["why"]) for one in found} == {
+        (over, "a client certificate", why) for over in ("gRPC", "HTTPS") for why in refused
+    }
+    assert all(line.startswith("{") for line in daemon.log.read_text().splitlines())
+    assert not any(word in reply for reply in replies for word in ("expired", "valid", "issuer"))
 
 
 def test_a_file_that_makes_no_sense_is_refused_at_the_start(rheostat, tmp_path):

@@ -1,6 +1,7 @@
 """Daemons and trainers that are killed, stopped and put by: the run ends as if nothing had been."""
 
 import json
+import math
 import os
 import signal
 
@@ -159,3 +160,36 @@ def test_a_run_goes_on_after_a_drain_and_after_it_was_stopped(
     assert (view.phase, view.attempt, view.restarts) == ("succeeded", 3, {})
     assert kinds(run) == ["suspended"]
     assert told(run, tmp_path) == undisturbed
+
+
+def test_a_policy_in_lockstep_goes_on_with_the_trainer_that_takes_the_place_of_a_killed_one(
+    start_daemon, tmp_path
+):
+    daemon = start_daemon()
+    run = daemon.create(name="long", **SPEC | {"policies": [], "train": {"steps": 300}})
+    run.reach("starting")
+    kills, asked = [230, 120], []
+
+    def wish(step):
+        return 1.0 + 0.3 * math.sin(step / 10)
+
+    with daemon.client.connect_policy("long", "far", mode="lockstep", deadline=60.0) as connection:
+        for observation in connection:
+            asked.append(observation.step)
+            if kills and observation.step >= kills[-1]:
+                kills.pop()
+                os.kill(run.view.pid, signal.SIGKILL)
+                # The answer is meant for somebody who is dead, or for nobody.
+            connection.answer(observation, factor=wish(observation.step))
+            if observation.step == 298:
+                break
+    view = run.end()
+
+    assert (view.phase, view.attempt, view.restarts) == ("succeeded", 3, {"killed": 2})
+    lr = 1e-3
+    rates = [float(row["learning_rate.default"]) for row in run.export(tmp_path / "run.csv")]
+    assert rates[asked[0] + 1 :] == [lr * wish(step) for step in range(asked[0], 299)]
+    assert list(dict.fromkeys(asked)) == list(range(asked[0], 299)), "none was left out"
+    far = [one.decision for one in run.history if one.decision.source == "policy:far"]
+    steps = [one.applied_step for one in far if one.wish is not None]
+    assert steps == sorted(set(steps)), "none was decided twice"

@@ -175,12 +175,14 @@ def test_the_base_run_of_a_seed_is_trained_once(make: Any, monkeypatch: pytest.M
     begun = []
     begin = Child.begin
     monkeypatch.setattr(Child, "begin", lambda child: (begun.append(child), begin(child)))
-    environment = make()
+    of_this_test = {"optimizer": {"name": "SGD", "lr": 0.0123}}
+    neighbours = [make(of_this_test), make(of_this_test)]
 
     for seed in (0, 1, 0, 1):
-        environment.reset(options={"seed": seed})
+        for environment in neighbours:
+            environment.reset(options={"seed": seed})
 
-    assert len(begun) == 4 + 2
+    assert len(begun) == 8 + 2
 
 
 def test_divergence_ends_the_episode_and_costs_what_was_agreed(make: Any) -> None:

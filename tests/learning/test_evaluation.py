@@ -214,6 +214,14 @@ def test_a_run_is_known_by_what_its_result_depends_on(short: Spec) -> None:
     assert len({known(), known(batch_size=9), known(b"a policy")}) == 3
 
 
+def test_a_result_outlives_what_does_not_shape_the_run(short: Spec) -> None:
+    saved_less = short.checkpoint.model_copy(update={"keep": 5})
+    other = short.model_copy(update={"name": "other", "checkpoint": saved_less})
+    spelled_out = Spec.model_validate(json.loads(short.model_dump_json()))
+
+    assert fingerprint(other, b"") == fingerprint(short, b"") == fingerprint(spelled_out, b"")
+
+
 def test_differences_are_paired_by_seed() -> None:
     ours, theirs = [0.10, 0.20, 0.31, 0.40], [0.11, 0.21, 0.32, 0.42]
 
@@ -307,6 +315,7 @@ def test_the_example_evaluates_the_shipped_controller() -> None:
     assert [task.name for task in plan.tasks if not task.is_trained] == [
         "mnist-mlp",
         "fashion-mlp",
+        "fashion-lenet5",
     ]
     assert next(t for t in plan.tasks if t.name == "mnist-mlp").spec.data.root == "elsewhere"
     seen = {task["spec"]["name"]: task["spec"] for task in plan.policy.configuration["tasks"]}

@@ -195,6 +195,15 @@ def test_a_task_may_name_the_file_of_its_spec(tiny: dict[str, Any], tmp_path: Pa
     assert read.document["tasks"] == [{"spec": tiny}]
 
 
+def test_where_the_data_lie_is_no_part_of_a_policy(tiny: dict[str, Any], tmp_path: Path) -> None:
+    document = {"tasks": [{"spec": {**tiny, "data": {"name": "mnist", "root": "here"}}}]}
+
+    read = configuration_of(document, tmp_path, {"mnist": "elsewhere"})
+
+    assert read.tasks[0].spec.data.root == "elsewhere"
+    assert read.document == configuration_of(document, tmp_path).document
+
+
 def test_the_command_trains_and_says_where_the_policy_is(
     document: dict[str, Any], tmp_path: Path
 ) -> None:

@@ -45,7 +45,8 @@ STEERED = {
         {"name": "stumbling:Stumbling"},
     ],
     "guardrails": {"max_lr": 2e-3, "max_drift": 1.05},
-    "train": {"steps": 10**7, "device": "cpu"},
+    # In float16 it has a loss scale to tell of too.
+    "train": {"steps": 10**7, "device": "cpu", "precision": "float16"},
     "evaluate": {"every": 500},
     "checkpoint": {"every": 100},
 }

@@ -100,7 +100,7 @@ def test_half_a_checkpoint_does_not_count_as_one(make: Make, tmp_path: Path) -> 
 def test_another_schema_version_is_refused_and_named(make: Make) -> None:
     path = make(1, schema_version=99)
 
-    with pytest.raises(BadCheckpoint, match="schema version 99, and this Rheostat reads 1"):
+    with pytest.raises(BadCheckpoint, match="schema version 99, and this Rheostat reads 1 and 2"):
         verify(path)
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from rheostat.runs import audit
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import ChangeCommand, Hello
 from rheostat.runs.records import Phase, RunView
@@ -65,16 +66,15 @@ async def test_a_session_that_was_ended_takes_nothing_more(run, session):
 
 
 async def test_a_detached_policy_is_hung_up_on(run, session):
-    run.note(
-        Decision(
-            revision=1,
-            applied_step=1,
-            source="operator",
-            groups=(),
-            verb="detach",
-            policy=PolicyEdit(policy="far"),
-        )
+    detached = Decision(
+        revision=1,
+        applied_step=1,
+        source="operator",
+        groups=(),
+        verb="detach",
+        policy=PolicyEdit(policy="far"),
     )
+    run.note(audit.chain("digits", audit.GENESIS, detached))
 
     assert await told(session) == []
 

@@ -408,6 +408,31 @@ async def test_pausing_returns_once_the_trainer_stands_still(service, trainer):
     assert (await resuming).phase is Phase.RUNNING
 
 
+async def test_a_run_that_starts_can_be_paused_before_its_first_step(service, trainers):
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await until(service, "digits", Phase.STARTING)
+
+    pausing = asyncio.create_task(service.pause_run("digits", principal="alice"))
+    await trainer.begin()
+    await trainer.hear(PauseCommand)
+    await trainer.say(Paused(step=0))
+
+    assert (await pausing).phase is Phase.PAUSED
+
+
+async def test_a_pause_that_is_on_its_way_is_taken_back_by_resuming(service, trainer):
+    pausing = asyncio.create_task(service.pause_run("digits", principal="alice"))
+    await trainer.hear(PauseCommand)
+
+    assert (await service.resume_run("digits", principal="alice")).phase is Phase.RUNNING
+
+    await trainer.hear(ResumeCommand)
+    await trainer.say(Paused(step=7), Resumed(step=7))
+    await pausing
+    assert (await until(service, "digits", Phase.RUNNING)).is_paused is False
+
+
 async def test_stopping_returns_at_once_and_the_trainer_ends_the_run(service, trainer):
     stopping = await service.stop_run("digits", principal="alice")
     await trainer.hear(StopCommand)

@@ -37,6 +37,7 @@ from rheostat.steering.records import (
     Offence,
     PolicyStatus,
     RollbackEdit,
+    ScheduleEdit,
     Verb,
 )
 
@@ -274,6 +275,24 @@ def test_a_rollback_puts_the_rows_aside_that_it_undoes_and_forgets_who_was_late_
     assert store.read_undone_rows("digits", 2) == []
 
 
+def test_the_planned_length_is_that_of_the_newest_decision_that_left_another(store):
+    def horizon(revision, steps):
+        return a_decision(revision, verb="horizon", edit=ScheduleEdit(steps=steps))
+
+    edit = RollbackEdit(from_step=30, to_step=10, to_revision=1, steps=80)
+    back = Decision(
+        revision=3, applied_step=10, source="rollback", verb="rollback", groups=(), rollback=edit
+    )
+    store.create_run(a_run("digits"), "")
+    planned = [store.planned_steps("digits")]
+    for one in (horizon(1, 80), horizon(2, 60), back, a_decision(4), horizon(5, 70)):
+        store.append_decisions("digits", [one])
+        planned.append(store.planned_steps("digits"))
+
+    assert planned == [None, 80, 60, 80, 80, 70]
+    assert [store.planned_steps("digits", since) for since in (4, 5)] == [70, None]
+
+
 # --- step rows ---------------------------------------------------------------------------------
 
 
@@ -432,6 +451,41 @@ def test_a_branch_shares_the_past_of_its_origin_and_nothing_after(store):
     assert store.next_row("trunk") == 12
     again = store.branch_run(a_run("trunk", origin=origin), "key", revision=2, offences=8)
     assert again == made
+
+
+def test_a_branch_of_what_rollbacks_have_undone_has_the_rows_that_led_there(store):
+    def back(revision, from_step, to_step, to_revision):
+        edit = RollbackEdit(from_step=from_step, to_step=to_step, to_revision=to_revision, steps=99)
+        return Decision(
+            revision=revision, applied_step=to_step, source="rollback", groups=(), rollback=edit
+        )
+
+    def told(era, start, count):
+        losses = struct.pack(f"<{count}d", *(era + step for step in range(start, start + count)))
+        return msgspec.structs.replace(rows(start, count), train_loss=losses)
+
+    first, second, third = told(0.0, 0, 30), told(0.25, 20, 5), told(0.5, 10, 8)
+    store.create_run(a_run("trunk"), "")
+    store.append_rows("trunk", cut(first, 0, 16))
+    store.append_rows("trunk", cut(first, 16, 30))
+    store.append_decisions("trunk", [a_decision(1), back(2, 30, 20, 0)])
+    store.append_rows("trunk", second)
+    store.append_decisions("trunk", [back(3, 25, 10, 0)])
+    store.append_rows("trunk", third)
+
+    def losses(step, undone_by):
+        origin = Origin(run="trunk", kind="fork", step=step)
+        made = store.branch_run(
+            a_run("branch", origin=origin), "", revision=1, offences=0, undone_by=undone_by
+        )
+        batches = store.read_rows(made.name)
+        packed = b"".join(one.train_loss for one in batches)
+        assert sum(one.count for one in batches) == step
+        return list(struct.unpack(f"<{step}d", packed))
+
+    assert losses(28, 2) == [float(step) for step in range(28)]
+    assert losses(24, 3) == [*map(float, range(20)), *(0.25 + step for step in range(20, 24))]
+    assert losses(15, None) == [*map(float, range(10)), *(0.5 + step for step in range(10, 15))]
 
 
 def test_it_is_known_how_trainers_have_fared(store):

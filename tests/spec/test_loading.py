@@ -98,6 +98,15 @@ def test_text_that_is_not_yaml_is_refused_and_named(text):
     assert mistake.startswith("digits.yaml")
 
 
+@pytest.mark.parametrize(
+    "text", ['{"a": {"b": 1}, "c":,[{"d": {}}]}', "? {a: {}}\n: 1", "? [[a]]\n: 1"]
+)
+def test_a_key_that_is_no_text_is_refused(text):
+    """The first was found by `fuzzing.requests`: what follows a stray comma is a key."""
+    with pytest.raises(InvalidSpec):
+        read_document(text, "spec")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(InvalidSpec, match=r"missing.yaml: cannot be read: No such file"):
         read_file(tmp_path / "missing.yaml")

@@ -71,6 +71,12 @@ def test_the_shortest_spec_is_a_length():
         (("data", "batch_size"), 0, "data.batch_size = 0: at least 1"),
         (("data", "batch_size"), "64", 'data.batch_size = "64": a whole number'),
         (("data", "batch_size"), True, "data.batch_size = true: a whole number"),
+        (
+            ("train", "processes"),
+            33,
+            "data.batch_size = 32: at least 33, a sample for each",
+        ),
+        (("train", "parallel"), "tp", "train.parallel = tp: 'ddp'"),
         (("data", "validation"), "tset", "data.validation = tset: a number, or 'test'"),
         (("data", "validation"), 1.5, "data.validation = 1.5: less than 1, or 'test'"),
         (("optimizer", "lr"), -1, "optimizer.lr = -1: greater than 0"),

@@ -75,6 +75,8 @@ STEERED = RunView(
         validation_loss=0.4,
         validation_accuracy=0.95,
         samples=2560,
+        loss_scale=1024.0,
+        skipped_updates=3,
         guardrail_interventions={"max_lr": 7},
         policies=(
             PolicyStatus(name="loss_spike", outcomes={"changed": 1, "kept": 38, "failed": 1}),

@@ -182,6 +182,8 @@ async def test_the_log_says_which_certificate_was_refused_and_why(
         await status_of(url, tls=client)
 
     assert {(one["event"], one["why"]) for one in logs} == {("handshake.refused", logged)}
+    presented = "a client certificate" if valid else "no client certificate"
+    assert {(one["over"], one["presented"]) for one in logs} == {("HTTPS", presented)}
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])

@@ -11,6 +11,8 @@ CONTRACT = {
     "rheostat_validation_accuracy": ("run",),
     "rheostat_loss_finite": ("run",),
     "rheostat_gradient_norm": ("run",),
+    "rheostat_loss_scale": ("run",),
+    "rheostat_skipped_updates_total": ("run",),
     "rheostat_steps_total": ("run",),
     "rheostat_samples_total": ("run",),
     "rheostat_step_duration_seconds": ("run",),

@@ -11,7 +11,7 @@ from rheostat.spec.models import TrainSpec
 from rheostat.trainer.learning import Learner, NonFiniteLoss
 from rheostat.trainer.losses import find_loss
 from rheostat.trainer.modes import evaluating
-from rheostat.trainer.validation import validate
+from rheostat.trainer.tallying import validate
 
 CPU = torch.device("cpu")
 

@@ -22,7 +22,7 @@ from rheostat.runs.messages import (
 from rheostat.spec.models import Spec
 from rheostat.steering import policies
 from rheostat.steering.records import Change, PolicyEdit, PolicyStatus, RemoteTerms, Verb
-from rheostat.trainer import building
+from rheostat.trainer import joining
 from rheostat.trainer.building import build
 from rheostat.trainer.interrupting import Interrupt
 from rheostat.trainer.loop import Loop
@@ -130,7 +130,7 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Desk:
     (tmp_path / "misled.py").write_text(POLICIES)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setattr(policies, "BENCH_AFTER", BENCH_AFTER)
-    monkeypatch.setattr(building, "Interrupt", lambda seconds=0.0: Interrupt(LIMIT_SECONDS))
+    monkeypatch.setattr(joining, "Interrupt", lambda seconds=0.0: Interrupt(LIMIT_SECONDS))
     return Desk()
 
 

@@ -2,7 +2,7 @@
 
 from rheostat.api.edits import given
 from rheostat.api.handling import Context, answers, principal_of, require_run
-from rheostat.api.permissions import may_create
+from rheostat.api.permitting import may_create
 from rheostat.api.translate import to_message
 from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest, Violation
@@ -10,7 +10,7 @@ from rheostat.runs.messages import RollbackCommand
 from rheostat.runs.returning import mistakes
 from rheostat.runs.service import RunService
 from rheostat.v1 import checkpoints_pb2 as pb
-from rheostat.v1 import runs_pb2
+from rheostat.v1 import runs_pb2, types_pb2
 from rheostat.v1.checkpoints_pb2_grpc import CheckpointsServicer
 
 
@@ -28,7 +28,7 @@ class CheckpointsApi(CheckpointsServicer):
         saved = await self._service.save_checkpoint(
             require_run(request.run), principal=principal_of(context), pin=request.pin
         )
-        return pb.SaveCheckpointResponse(checkpoint=to_message(saved, pb.Checkpoint()))
+        return pb.SaveCheckpointResponse(checkpoint=to_message(saved, types_pb2.Checkpoint()))
 
     @answers
     async def ListCheckpoints(
@@ -36,7 +36,7 @@ class CheckpointsApi(CheckpointsServicer):
     ) -> pb.ListCheckpointsResponse:
         found = await self._service.list_checkpoints(require_run(request.run))
         return pb.ListCheckpointsResponse(
-            checkpoints=[to_message(one, pb.Checkpoint()) for one in found]
+            checkpoints=[to_message(one, types_pb2.Checkpoint()) for one in found]
         )
 
     @answers
@@ -71,6 +71,8 @@ class CheckpointsApi(CheckpointsServicer):
             request.spec,
             principal=principal_of(context),
             step=step,
+            undone=given(request, "undone"),
+            precedence=request.precedence,
             request_id=request.request_id,
             permit=may_create(self._door),
         )

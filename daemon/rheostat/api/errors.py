@@ -9,8 +9,9 @@ All of that travels in HTTP/2 trailers, of which gRPC clients take 8 KiB unless 
 texts are cut, and of very many violations the first are sent with the number of the others.
 """
 
+from asyncio import CancelledError
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -41,6 +42,21 @@ STATUS_OF: dict[type[RheostatError], int] = {
     errors.StorageFailed: code_pb2.UNAVAILABLE,
 }
 """The code of every error that reaches a caller; a class without a row has its parent's."""
+MISTAKE: grpc.Status = rpc_status.to_status(
+    status_pb2.Status(
+        code=code_pb2.INTERNAL, message="the daemon made a mistake; its log has the details"
+    )
+)
+"""What a caller is told of an error that nobody raised on purpose."""
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], status: grpc.Status) -> NoReturn:
+    """End a call with a status; it is cancelled where nobody is there any more to be told."""
+    try:
+        await context.abort_with_status(status)
+    except grpc.aio.InternalError:
+        raise CancelledError from None
+    raise AssertionError("abort raises")
 
 
 def to_status(error: RheostatError) -> grpc.Status:

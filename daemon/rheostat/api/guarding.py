@@ -2,24 +2,26 @@
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import aclosing
+from contextlib import ExitStack, aclosing
 from typing import Any, TypeAlias
 
 import grpc
 
-from rheostat.api.errors import to_status
+from rheostat.api.errors import abort, to_status
 from rheostat.api.handling import Context
-from rheostat.api.judging import Case, watched
-from rheostat.api.permissions import PERMISSIONS
+from rheostat.api.judging import Case, presented, watched
 from rheostat.door.authenticating import Door
 from rheostat.door.limits import Pace
+from rheostat.door.permissions import PERMISSIONS
 from rheostat.errors import RheostatError
 
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
+# On the wire one request is a stream of one. Only of a stream gRPC reads nothing before it is asked
+# to: what strangers send would be held in memory until all of it has come.
 _MAKERS: dict[str, Callable[..., Handler]] = {
-    "unary_unary": grpc.unary_unary_rpc_method_handler,
-    "unary_stream": grpc.unary_stream_rpc_method_handler,
+    "unary_unary": grpc.stream_unary_rpc_method_handler,
+    "unary_stream": grpc.stream_stream_rpc_method_handler,
     "stream_unary": grpc.stream_unary_rpc_method_handler,
     "stream_stream": grpc.stream_stream_rpc_method_handler,
 }
@@ -44,50 +46,64 @@ class Guard(grpc.aio.ServerInterceptor):
         """Put the questions before the handler of a call."""
         handler = await continuation(handler_call_details)
         if handler is None:
-            return None
+            return _MAKERS["stream_unary"](self._missing(handler_call_details.method))
         # Only the handler is given the context with the caller's certificate, so it is wrapped.
         [kind] = [kind for kind in _MAKERS if getattr(handler, kind) is not None]
-        # gRPC would read a request before it asks anybody; who may not call learns nothing of it.
+        # Who may not call learns nothing of how a request is read, so the case does it.
         return _MAKERS[kind](
             self._guarded(handler, kind, handler_call_details.method),
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
+    def _missing(self, method: str) -> Callable[..., Any]:
+        """Return what answers calls of an RPC that is not there: to strangers, as all others do."""
+
+        async def answer(_: AsyncIterator[bytes], context: Context) -> None:
+            try:
+                await self._door.identify(presented(context), to=method)
+            except RheostatError as error:
+                await abort(context, to_status(error))
+            await context.abort(grpc.StatusCode.UNIMPLEMENTED, f"there is no RPC {method}")
+
+        return answer
+
     def _guarded(self, handler: Any, kind: str, method: str) -> Callable[..., Any]:
         inner = getattr(handler, kind)
 
-        def opened(context: Context) -> Case:
+        def opened(context: Context, held: ExitStack) -> Case:
             permission, parse = PERMISSIONS.get(method), handler.request_deserializer
-            return Case(self._door, context, method, permission, parse, self._pace)
+            return Case(self._door, context, method, permission, parse, self._pace, held)
 
-        async def begun(case: Case, request: Any) -> Any:
+        async def begun(case: Case, requests: AsyncIterator[bytes]) -> Any:
             """Return what the handler is given, once the caller may have an answer."""
             if kind.startswith("unary"):
-                return await case.read(request)
+                return await case.read_one(requests)
             await case.begin()
-            return case.read_all(request)
+            return case.read_all(requests)
 
-        async def answer(request: Any, context: Context) -> Any:
-            case = opened(context)
+        async def answer(requests: AsyncIterator[bytes], context: Context) -> Any:
             try:
-                ready = await begun(case, request)
-                if kind == "unary_unary":
-                    return await inner(ready, context)
-                async with watched(case):
-                    return await inner(ready, context)
+                with ExitStack() as held:
+                    case = opened(context, held)
+                    ready = await begun(case, requests)
+                    if kind == "unary_unary":
+                        return await inner(ready, context)
+                    async with watched(case):
+                        return await inner(ready, context)
             except RheostatError as error:
-                await context.abort_with_status(to_status(error))
+                await abort(context, to_status(error))
 
-        async def stream(request: Any, context: Context) -> AsyncIterator[Any]:
-            case = opened(context)
+        async def stream(requests: AsyncIterator[bytes], context: Context) -> AsyncIterator[Any]:
             try:
-                ready = await begun(case, request)
-                async with watched(case), aclosing(inner(ready, context)) as messages:
-                    async for message in messages:
-                        await case.ask()
-                        yield message
+                with ExitStack() as held:
+                    case = opened(context, held)
+                    ready = await begun(case, requests)
+                    async with watched(case), aclosing(inner(ready, context)) as messages:
+                        async for message in messages:
+                            await case.ask()
+                            yield message
             except RheostatError as error:
-                await context.abort_with_status(to_status(error))
+                await abort(context, to_status(error))
 
         return stream if inspect.isasyncgenfunction(inner) else answer

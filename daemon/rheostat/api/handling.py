@@ -3,12 +3,12 @@
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextvars import ContextVar
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import grpc
 import structlog
 
-from rheostat.api.errors import to_status
+from rheostat.api.errors import MISTAKE, abort, to_status
 from rheostat.door.identity import Identity
 from rheostat.errors import InvalidRequest, RheostatError, Violation
 
@@ -35,10 +35,9 @@ def answers(
         try:
             return await handler(servicer, request, context)
         except RheostatError as error:
-            await context.abort_with_status(to_status(error))
+            await abort(context, to_status(error))
         except Exception:
             await _abort_internal(context, handler.__name__)
-        raise AssertionError("abort raises")
 
     return handle
 
@@ -54,18 +53,16 @@ def streams(
             async for answer in handler(servicer, request, context):
                 yield answer
         except RheostatError as error:
-            await context.abort_with_status(to_status(error))
+            await abort(context, to_status(error))
         except Exception:
             await _abort_internal(context, handler.__name__)
 
     return handle
 
 
-async def _abort_internal(context: Context, name: str) -> None:
+async def _abort_internal(context: Context, name: str) -> NoReturn:
     log.exception("rpc.failed", rpc=name)
-    await context.abort(
-        grpc.StatusCode.INTERNAL, "the daemon made a mistake; its log has the details"
-    )
+    await abort(context, MISTAKE)
 
 
 def principal_of(context: Context) -> str:

@@ -2,22 +2,27 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager
+from contextlib import AbstractContextManager, ExitStack, asynccontextmanager
 from typing import Any
 from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
 from rheostat.api.handling import CALLER, PRINCIPAL_KEY, Context
-from rheostat.api.permissions import Permission
 from rheostat.door.authenticating import Door
 from rheostat.door.identity import CertificateNames, Presented, bearer_token
 from rheostat.door.limits import Pace
+from rheostat.door.permissions import Permission
 from rheostat.door.roles import Reach, Right
 from rheostat.errors import InvalidRequest, PermissionDenied, RheostatError, Violation
 
 ASK_AGAIN_SECONDS = 5.0
 """Time after which a stream that says nothing is judged again."""
+
+READ_SECONDS = 10.0
+"""Time in which a request must have come."""
+STRANGER_SECONDS = 1.0
+"""The same where it is read before anybody is asked: it is then an empty one, or not honest."""
 
 
 class Case:
@@ -29,7 +34,8 @@ class Case:
         method: its full name, `/rheostat.v1.Runs/GetRun`.
         permission: what it takes; None is for nobody.
         parse: turns bytes into a request.
-        pace: counts requests and streams.
+        pace: counts calls, requests and streams.
+        held: what is let go of when the call is over.
     """
 
     def __init__(
@@ -40,13 +46,15 @@ class Case:
         permission: Permission | None,
         parse: Callable[[bytes], Any],
         pace: Pace,
+        held: ExitStack,
     ) -> None:
         self._door = door
         self._method = method
         self._permission = permission
         self._parse = parse
         self._pace = pace
-        self._presented = _presented(context)
+        self._held = held
+        self._presented = presented(context)
         self._right = Right(permission.role, Reach.SOME) if permission is not None else None
         self._is_public = False
         self._has_begun = False
@@ -85,6 +93,21 @@ class Case:
                 await self.ask()
         return request
 
+    async def read_one(self, contents: AsyncIterator[bytes]) -> Any:
+        """Return the one request of a call, of which nothing is taken before the caller may ask.
+
+        Raises:
+            Unauthenticated, PermissionDenied, ResourceExhausted: if it may not.
+            InvalidRequest: if there is none, it is none, or it takes too long to come.
+        """
+        if self._permission is not None and self._permission.public is not None:
+            self._held.enter_context(self._pace.call(None))
+            content = await self._first(contents, None)
+        else:
+            await self.begin()
+            content = await self._first(contents, CALLER.get().principal)
+        return await self.read(content)
+
     async def read_all(self, contents: AsyncIterator[bytes]) -> AsyncIterator[Any]:
         """Yield the requests of a stream, as long as the caller may make them."""
         async for content in contents:
@@ -100,10 +123,20 @@ class Case:
         await self.ask()
         self._has_begun = True
         self._pace.request(CALLER.get().principal)
+        self._held.enter_context(self._pace.call(CALLER.get().principal))
 
     def counted(self) -> AbstractContextManager[None]:
         """Count the call as a stream for the life of a block."""
         return self._pace.stream(CALLER.get().principal)
+
+    async def _first(self, contents: AsyncIterator[bytes], principal: str | None) -> bytes:
+        seconds = READ_SECONDS if principal is not None else STRANGER_SECONDS
+        try:
+            async with asyncio.timeout(seconds), self._pace.reading(principal):
+                return await anext(contents)
+        except (TimeoutError, StopAsyncIteration) as error:
+            expected = f"one whole message within {seconds:g} seconds"
+            raise InvalidRequest([Violation("request", "", expected)]) from error
 
     def _public(self, content: bytes) -> Any:
         """Return a request that is for everybody; None where it is another one, or none."""
@@ -164,7 +197,8 @@ async def _judged(case: Case) -> AsyncIterator[None]:
         judging.cancel()
 
 
-def _presented(context: Context) -> Presented:
+def presented(context: Context) -> Presented:
+    """Return what a call brings along to prove whose it is."""
     metadata = dict(context.invocation_metadata() or ())
     authorization, claim = (
         value if isinstance(value, str) else ""

@@ -15,7 +15,7 @@ from rheostat.api.handling import (
     require_revision,
     require_run,
 )
-from rheostat.api.permissions import permit_code
+from rheostat.api.permitting import permit_code
 from rheostat.api.translate import to_message
 from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest

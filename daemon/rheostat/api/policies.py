@@ -17,7 +17,7 @@ from rheostat.api.edits import (
     update_of,
 )
 from rheostat.api.handling import Context, answers, principal_of, require_run, streams
-from rheostat.api.permissions import permit_code
+from rheostat.api.permitting import permit_code
 from rheostat.api.translate import to_message
 from rheostat.door.authenticating import Door
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation

@@ -1,6 +1,7 @@
 """The `Runs` service."""
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 
 from rheostat.api.edits import given
 from rheostat.api.handling import (
@@ -13,13 +14,14 @@ from rheostat.api.handling import (
     require_run,
     streams,
 )
-from rheostat.api.permissions import may_create
+from rheostat.api.permitting import may_create
 from rheostat.api.translate import to_message
 from rheostat.door.authenticating import Door
 from rheostat.door.roles import Right, Role
 from rheostat.errors import InvalidRequest, Violation
-from rheostat.runs.records import RunView, WatchEvent
+from rheostat.runs.records import RunView, Snapshot, WatchEvent
 from rheostat.runs.service import RunService
+from rheostat.steering.records import Decision
 from rheostat.v1 import runs_pb2 as pb
 from rheostat.v1.runs_pb2_grpc import RunsServicer
 
@@ -45,6 +47,19 @@ class RunsApi(RunsServicer):
             priority=request.priority,
         )
         return pb.CreateRunResponse(run=_run(view))
+
+    @answers
+    async def AttachRun(
+        self, request: pb.AttachRunRequest, context: Context
+    ) -> pb.AttachRunResponse:
+        made = await self._service.attach_run(
+            request.spec,
+            principal=principal_of(context),
+            resume=request.resume,
+            request_id=request.request_id,
+            permit=may_create(self._door),
+        )
+        return to_message(made, pb.AttachRunResponse())
 
     @answers
     async def GetRun(self, request: pb.GetRunRequest, context: Context) -> pb.GetRunResponse:
@@ -138,15 +153,38 @@ def _run(view: RunView) -> pb.Run:
     return to_message(view, pb.Run())
 
 
-def _event(event: WatchEvent) -> pb.WatchRunResponse:
+class _Same:
+    """Stands for a record by its identity: many watchers are told the very same one."""
+
+    __slots__ = ("record",)
+
+    def __init__(self, record: Snapshot | Decision) -> None:
+        self.record = record
+
+    def __hash__(self) -> int:
+        return id(self.record)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and self.record is other.record
+
+
+@lru_cache(maxsize=64)
+def _told(same: _Same) -> pb.WatchRunResponse:
+    """Translate what many are told, once; nobody changes the message."""
     response = pb.WatchRunResponse()
-    if event.view is not None:
-        to_message(event.view, response.run)
-    elif event.snapshot is not None:
-        to_message(event.snapshot, response.snapshot)
-    elif event.decision is not None:
-        to_message(event.decision, response.decision)
+    if isinstance(same.record, Snapshot):
+        to_message(same.record, response.snapshot)
+    else:
+        to_message(same.record, response.decision)
     return response
+
+
+def _event(event: WatchEvent) -> pb.WatchRunResponse:
+    record = event.snapshot or event.decision
+    if record is not None:
+        return _told(_Same(record))
+    assert event.view is not None  # an event holds one of the three
+    return pb.WatchRunResponse(run=_run(event.view))
 
 
 def _page_start(token: str) -> int:

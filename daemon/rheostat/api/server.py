@@ -32,8 +32,10 @@ _OPTIONS = (
     ("grpc.so_reuseport", 0),  # a busy port is an error, not a second daemon on it
     ("grpc.server_handshake_timeout_ms", 10_000),  # who connects and says nothing is hung up on
     ("grpc.max_connection_idle_ms", 300_000),  # a client that comes back connects anew
+    ("grpc.max_concurrent_streams", 256),  # of one connection: more wait in line at the client
     ("grpc.max_metadata_size", 16 * 2**10),
     ("grpc.absolute_max_metadata_size", 16 * 2**10),
+    ("grpc.http2.bdp_probe", 0),  # would let each call send megabytes that nobody has asked to read
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 20_000),
 )
@@ -47,6 +49,7 @@ class ApiServer:
         address: `host:port` or `unix:path`; port 0 takes a free one.
         door: who may call; by default everybody, under the name they give.
         limits: how much callers may ask for; None is what is usual.
+        pace: counts requests and streams; by default those of gRPC alone.
         reflects: whether callers may ask which services and messages there are.
         certificates: for TLS, taken anew for each connection; without them there is none.
     """
@@ -58,6 +61,7 @@ class ApiServer:
         address: str,
         door: Door | None = None,
         limits: Limits | None = None,
+        pace: Pace | None = None,
         reflects: bool = True,
         certificates: Reloaded[Certificates] | None = None,
     ) -> None:
@@ -67,7 +71,7 @@ class ApiServer:
         limits = limits or Limits()
         self._server = grpc.aio.server(
             options=(*_OPTIONS, ("grpc.max_receive_message_length", limits.message_bytes)),
-            interceptors=[Guard(door, Pace(limits))],
+            interceptors=[Guard(door, pace or Pace(limits))],
             maximum_concurrent_rpcs=limits.concurrent_calls,
         )
         self._health = Health(("", *SERVICES))

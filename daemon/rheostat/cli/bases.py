@@ -4,9 +4,9 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from rheostat.cli.phrases import who
 from rheostat.runs.records import RunView
 from rheostat.steering.records import Decision, Verb
+from rheostat.steering.wording import who
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,12 +22,14 @@ class Base:
     """Decision that put it there; None where it is the spec's."""
     by: str = ""
     """Who decided that; empty where it is the spec's."""
+    of: str = "spec"
+    """What says so where nobody decided it: the spec, or an attached script."""
 
     @property
     def sentence(self) -> str:
         """Return it in words."""
         if self.revision is None:
-            return f"{self.schedule} of the spec"
+            return f"{self.schedule} of the {self.of}"
         return (
             f"{self.schedule} since step {self.since_step}, by {self.by} (revision {self.revision})"
         )
@@ -43,7 +45,8 @@ def bases_of(view: RunView, in_force: Iterable[Decision]) -> Iterator[Base]:
     common = json.loads(view.spec).get("schedule", {}).get("name", "constant")
     swaps = [one for one in in_force if one.verb in (Verb.SWAP, Verb.COOLDOWN)]
     for group in view.groups:
-        base = Base(group=group.name, schedule=group.schedule or common)
+        of = "script" if view.attached else "spec"
+        base = Base(group=group.name, schedule=group.schedule or common, of=of)
         for swap in swaps:
             if group.name in {changed.name for changed in swap.groups}:
                 base = _swapped_in(group.name, swap)

@@ -9,11 +9,11 @@ import typer
 
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import guardrail_sentence, has_moved, number
 from rheostat.cli.shapes import change_result
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.runs.records import ChangeResult
 from rheostat.steering.records import POLICY_VERBS, Change, Verb
+from rheostat.steering.wording import guardrail_sentence, has_moved, number
 
 app = typer.Typer()
 

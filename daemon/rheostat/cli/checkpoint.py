@@ -11,11 +11,12 @@ import typer
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, Overrides, RunName, StateDir
 from rheostat.cli.overrides import override
-from rheostat.cli.phrases import decision_line, number, size
+from rheostat.cli.phrases import size
+from rheostat.cli.precedence import of_fork
 from rheostat.cli.shapes import run_details
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.runs.checkpoints import CheckpointInfo
-from rheostat.runs.records import STEERING
+from rheostat.steering.wording import decision_line, number
 
 SAVE_SECONDS = 600.0
 """How long a checkpoint may take: a large one, on a slow disk, behind another."""
@@ -30,7 +31,7 @@ app = typer.Typer(
 def list_(
     run: RunName, as_json: Json = False, address: Address = None, state_dir: StateDir = None
 ) -> None:
-    """List the checkpoints of a run, the newest last."""
+    """List the checkpoints of a run, the newest last, and the snapshots in its trainer's memory."""
     with connect(address, state_dir) as client:
         found = client.list_checkpoints(run)
     if as_json:
@@ -55,6 +56,8 @@ def list_(
 
 
 def _marks(one: CheckpointInfo) -> Iterator[str]:
+    if one.in_memory:
+        yield "in memory"
     if one.pinned:
         yield "pinned"
     if one.undone_by is not None:
@@ -145,9 +148,25 @@ def fork(
             show_default=False,
         ),
     ] = None,
+    undone: Annotated[
+        int | None,
+        typer.Option(
+            help="Take one that the rollback of this revision has undone.",
+            metavar="REVISION",
+            show_default=False,
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option(help="Call the new run this.", show_default=False)
     ] = None,
+    precedence: Annotated[
+        str,
+        typer.Option(
+            help="Whose schedule, overrides and policies count: `spec` or `checkpoint`; by default "
+            "the checkpoint's, unless --set changes what they are made of.",
+            show_default=False,
+        ),
+    ] = "",
     overrides: Overrides = None,
     request_id: Annotated[
         str, typer.Option(help="Key under which the same request makes only one run.")
@@ -161,14 +180,13 @@ def fork(
         document = override(json.loads(client.get_run(run).spec), overrides or [])
         document["name"] = name or f"{run}-fork"
         text = json.dumps(document, ensure_ascii=False)
-        made = client.fork_run(run, text, step=step, request_id=request_id)
+        made = client.fork_run(
+            run, text, step=step, undone=undone, precedence=precedence, request_id=request_id
+        )
     if as_json:
         print_json(run_details(made))
         return
     origin = made.origin
     assert origin is not None  # it was made from a run
     tell(f"{made.name} begins with the {origin.step} first steps of {run}, and is {made.phase}.")
-    if STEERING in origin.anew:
-        tell("Its LRs are what its own spec says; overrides and policies' factors end there.")
-    else:
-        tell("Schedule, overrides and policies go on as they were there.")
+    tell(of_fork(made))

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from rheostat.client import Client
     from rheostat.runs.records import RunView
 
+START_SECONDS = 10.0
+"""How long a daemon that is just being started is waited for."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Daemon:
@@ -44,7 +47,7 @@ def find_daemon(address: str | None, state_dir: str | None) -> Iterator[Daemon]:
     from rheostat.locating import daemon_address
 
     folder = state_folder(state_dir)
-    living = address or daemon_address(folder)
+    living = address or daemon_address(folder, patience=START_SECONDS)
     if living is not None:
         yield Daemon(address=living)
         return
@@ -59,13 +62,18 @@ def find_daemon(address: str | None, state_dir: str | None) -> Iterator[Daemon]:
 
 
 @contextmanager
-def dial(daemon: Daemon) -> Iterator["Client"]:
-    """Open a client to a daemon."""
+def dial(daemon: Daemon, *, principal: str = "") -> Iterator["Client"]:
+    """Open a client to a daemon.
+
+    Args:
+        daemon: to ask.
+        principal: who asks, where the daemon takes callers at their word; by default user@machine.
+    """
     from rheostat.client import Client
 
     # A daemon of our own knows no strangers: it speaks no TLS and asks nobody who they are.
     credentials = None if daemon.is_embedded else presented()
-    with Client(daemon.address, credentials=credentials) as client:
+    with Client(daemon.address, credentials=credentials, principal=principal) as client:
         yield client
 
 

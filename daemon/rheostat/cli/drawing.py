@@ -6,8 +6,8 @@ from textwrap import shorten
 from typing import TYPE_CHECKING
 
 from rheostat.cli.curves import Line, RunCurves
-from rheostat.cli.phrases import what, who
 from rheostat.steering.records import Decision
+from rheostat.steering.wording import what, who
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

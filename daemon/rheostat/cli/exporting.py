@@ -70,6 +70,7 @@ _ORDER = (
     "hold",
     "momentum",
     "gradient_norm",
+    "skipped_at_loss_scale",
     "validation_loss",
     "validation_accuracy",
 )
@@ -89,6 +90,8 @@ def _fixed_columns() -> Iterator[str]:
 def _columns(batch: StepRows) -> Iterator[str]:
     """Yield the columns of the groups in which a batch has something to say."""
     yield from _packed(batch)
+    if batch.skipped_at_loss_scale:
+        yield "skipped_at_loss_scale"
     for states in states_of(batch).values():
         for state in states.values():
             yield from (name for name, value in _multipliers(state).items() if value != 1.0)
@@ -140,6 +143,8 @@ def _batch_rows(batch: StepRows) -> Iterator[Row]:
             for state in changed[step].values():
                 parts |= {**_multipliers(state), f"hold.{state.name}": state.hold}
         row: Row = {"step": step, "gradient_norm": batch.gradient_norm.get(step)}
+        if step in batch.skipped_at_loss_scale:
+            row["skipped_at_loss_scale"] = batch.skipped_at_loss_scale[step]
         # A momentum that no schedule moves at this step is NaN, and here empty.
         row |= {name: _told(values[index]) for name, values in columns.items()}
         yield row | parts

@@ -1,14 +1,16 @@
 """Live progress of a run: a bar on a terminal, now and then a line elsewhere."""
 
 import time
+from collections.abc import Iterator
 from typing import Protocol, Self
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.text import Text
 
-from rheostat.cli.phrases import compact_rates, decision_line, duration, number
+from rheostat.cli.phrases import compact_rates, duration
 from rheostat.runs.records import Phase, RunView, Snapshot, WatchEvent
+from rheostat.steering.wording import decision_line, number
 
 _SECONDS_BETWEEN_LINES = 3.0
 
@@ -118,9 +120,14 @@ def progress_line(snapshot: Snapshot, steps: int | None) -> str:
         f"loss {number(snapshot.train_loss)}",
         f"lr {compact_rates(snapshot.groups)}",
     ]
-    if snapshot.steps_per_second:
-        parts.append(f"{snapshot.steps_per_second:,.0f} steps/s")
-        if steps:
-            left = max(0, steps - snapshot.step) / snapshot.steps_per_second
-            parts.append(f"{duration(left)} left")
-    return "  ".join(parts)
+    return "  ".join([*parts, *pace(snapshot, steps)])
+
+
+def pace(snapshot: Snapshot, steps: int | None) -> Iterator[str]:
+    """Yield how fast a run trains and how long it still will, as far as that is known."""
+    if not snapshot.steps_per_second:
+        return
+    yield f"{snapshot.steps_per_second:,.0f} steps/s"
+    if steps:
+        left = max(0, steps - snapshot.step) / snapshot.steps_per_second
+        yield f"{duration(left)} left"

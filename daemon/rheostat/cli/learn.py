@@ -10,9 +10,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rheostat.cli.failures import EXIT_INTERRUPTED
 from rheostat.cli.options import Json
-from rheostat.cli.phrases import number
 from rheostat.cli.terminal import ERR, print_json, say, tell
 from rheostat.errors import FailedPrecondition
+from rheostat.steering.wording import number
 
 if TYPE_CHECKING:
     from rheostat.learning.evaluation.protocol import Evaluation
@@ -21,6 +21,16 @@ if TYPE_CHECKING:
 _RESULTS = "results.jsonl"
 _PICTURES = "learned"
 """Folder of the figures, beside the page that shows them."""
+
+Roots = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--root",
+        metavar="DATA=DIR",
+        help="Folder of a data set's files, e.g. mnist=data/mnist; may be repeated.",
+        show_default=False,
+    ),
+]
 
 app = typer.Typer(help="Train controllers of the learning rate.", no_args_is_help=True)
 
@@ -52,12 +62,13 @@ def ppo(
     tensorboard: Annotated[
         bool, typer.Option("--tensorboard", help="Write for TensorBoard too.")
     ] = False,
+    roots: Roots = None,
     as_json: Json = False,
 ) -> None:
     """Train a controller by proximal policy optimization."""
     with _extra():
         from rheostat.learning import configuration, ppo
-    read = configuration.read_configuration(config)
+    read = configuration.read_configuration(config, _roots(roots or []))
     folder = out or Path("learned") / read.name
     trained = ppo.train(read, folder, resume=resume, tensorboard=tensorboard)
     try:
@@ -103,15 +114,7 @@ def evaluate(
             show_default=False,
         ),
     ] = None,
-    roots: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--root",
-            metavar="DATA=DIR",
-            help="Folder of a data set's files, e.g. mnist=data/mnist; may be repeated.",
-            show_default=False,
-        ),
-    ] = None,
+    roots: Roots = None,
     as_json: Json = False,
 ) -> None:
     """Compare a controller with tuned schedules; what is known already is not run again."""

@@ -12,7 +12,13 @@ from rheostat.cli.bases import Base, bases_of
 from rheostat.cli.changes import print_change
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import (
+from rheostat.cli.probing import probe
+from rheostat.cli.recording import as_yaml, recorded_fragment
+from rheostat.cli.shapes import decision_record, learning_rate_explanation, learning_rate_state
+from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
+from rheostat.errors import RheostatError
+from rheostat.runs import audit
+from rheostat.steering.wording import (
     binding_sentence,
     decision_line,
     equation,
@@ -22,12 +28,9 @@ from rheostat.cli.phrases import (
     what,
     who,
 )
-from rheostat.cli.probing import probe
-from rheostat.cli.recording import as_yaml, recorded_fragment
-from rheostat.cli.shapes import decision_record, learning_rate_explanation, learning_rate_state
-from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
-from rheostat.errors import RheostatError
-from rheostat.runs import audit
+
+SHOWN_DECISIONS = 500
+"""Of a history on a terminal; a run may have a million."""
 
 app = typer.Typer(help="Look at and change the learning rates of a run.", no_args_is_help=True)
 app.command()(probe)
@@ -158,15 +161,29 @@ def history(
             show_default=False,
         ),
     ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help=f"Only the newest so many; 0 is all. As a table {SHOWN_DECISIONS} by default, as "
+            "JSON all.",
+            show_default=False,
+        ),
+    ] = None,
     as_json: Json = False,
     address: Address = None,
     state_dir: StateDir = None,
 ) -> None:
-    """List every decision: who changed the learning rate, when and why."""
+    """List decisions: who changed the learning rate, when and why."""
+    if last and (verify or export is not None):
+        raise typer.BadParameter("--verify and --export are about the whole of it: leave it away")
+    needs_all = verify or export is not None or as_json
+    newest = (0 if needs_all else SHOWN_DECISIONS) if last is None else last
     with connect(address, state_dir) as client:
         # The steps first: whatever acted on them is in the history by then.
         batches = list(client.export_run(run)) if export is not None else []
-        records = list(client.list_decisions(run))
+        older = max(0, client.get_run(run).revision - newest) if newest else 0
+        records = list(client.list_decisions(run, older))
         view = client.get_run(run)
     if verify:
         audit.verify(records)
@@ -194,6 +211,8 @@ def history(
         )
     if records:
         OUT.print(table)
+        if older:
+            say(f"{older:,} older ones are not shown: rheostat lr history {run} --last 0")
     else:
         tell(f"Nobody has changed the learning rate of {run}.")
 

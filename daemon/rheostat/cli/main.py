@@ -8,10 +8,12 @@ from typing import Annotated
 import typer
 
 from rheostat.cli import (
+    agent,
     changes,
     checkpoint,
     learn,
     lr,
+    mcp,
     plan,
     plot,
     policy,
@@ -34,7 +36,6 @@ app = typer.Typer(
     help="Train a model, and change its learning rate while it trains.",
     epilog="Exit codes: 0 ok, 1 failed, 2 usage or invalid spec, 3 daemon unreachable.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 
@@ -87,7 +88,9 @@ app.command("replay")(replay.replay)
 app.command("validate")(specs.validate)
 app.command("schema")(specs.schema)
 app.command("serve")(serve.serve)
+app.command("agent")(agent.agent)
 app.command("token")(token.token)
+app.command("mcp")(mcp.mcp)
 app.add_typer(runs.app, name="runs")
 lr.app.add_typer(changes.app)
 app.add_typer(lr.app, name="lr")

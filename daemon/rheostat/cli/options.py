@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from rheostat.cli.completing import run_names
+
 ADDRESS_HELP = "host:port of the daemon to ask."
 STATE_DIR_HELP = "Folder of the runs, whose daemon is asked without an address."
 
@@ -35,7 +37,9 @@ StateDir = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
-RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.")]
+RunName = Annotated[
+    str, typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=run_names)
+]
 SpecFile = Annotated[
     Path, typer.Argument(metavar="SPEC", help="The spec, a YAML or JSON file.", show_default=False)
 ]

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from rheostat.cli.options import Json, Overrides, SpecFile
-from rheostat.cli.phrases import number
 from rheostat.cli.plotting import check_plot_suffix, draw
 from rheostat.cli.shapes import param_group
 from rheostat.cli.specs import check_all, read_spec
 from rheostat.cli.terminal import OUT, make_table, print_json, say, tell
 from rheostat.runs.records import GroupDescription
+from rheostat.steering.wording import number
 
 if TYPE_CHECKING:
     from rheostat.trainer.planning import Plan

@@ -9,11 +9,11 @@ import typer
 
 from rheostat.cli.connection import connect
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import guardrail_sentence, number
 from rheostat.cli.plotting import check_plot_suffix
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.errors import RheostatError
 from rheostat.runs.probing import ProbeReport
+from rheostat.steering.wording import guardrail_sentence, number
 
 _TIMEOUT_SECONDS = 600.0
 _LOW, _HIGH, _POINTS = 1e-5, 1.0, 12

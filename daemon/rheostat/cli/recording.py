@@ -41,6 +41,11 @@ def recorded_fragment(
     Raises:
         RheostatError: if there is nothing to record, or more than a spec can hold.
     """
+    if view.attached:
+        raise RheostatError(
+            f"run {view.name} is trained by a script: there is no spec to train again with what "
+            "was done; `rheostat runs export` has its LR of every step"
+        )
     tracks = {group.name: Track() for group in view.groups}
     for batch in batches:
         states = states_of(batch)

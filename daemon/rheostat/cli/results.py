@@ -3,11 +3,12 @@
 from rich.table import Table
 from rich.text import Text
 
-from rheostat.cli.phrases import duration, number, percent
+from rheostat.cli.phrases import duration, percent
 from rheostat.cli.shapes import finished_steps, newest
 from rheostat.cli.terminal import ERR, complain
 from rheostat.errors import Violation
 from rheostat.runs.records import RunView
+from rheostat.steering.wording import number
 
 
 def result_table(view: RunView) -> Table:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 import typer
@@ -10,17 +10,23 @@ import typer
 from rheostat.cli import connection
 from rheostat.cli.clusters import asked_cluster
 from rheostat.cli.connection import connect, runs_of
+from rheostat.cli.dashboard import DECISIONS, Dashboard
 from rheostat.cli.exporting import check_suffix, export_steps
 from rheostat.cli.failures import EXIT_FAILED
-from rheostat.cli.following import make_display
+from rheostat.cli.following import Display, make_display
 from rheostat.cli.listing import print_placed_runs, print_runs
 from rheostat.cli.options import Address, Json, RunName, StateDir
-from rheostat.cli.phrases import number, percent
+from rheostat.cli.phrases import percent
+from rheostat.cli.precedence import of_resumed
 from rheostat.cli.results import print_failure, result_table
 from rheostat.cli.run import end_in_order, follow, print_end, say_how_to_steer, target_of
 from rheostat.cli.shapes import finished_steps, run_details, watch_event
 from rheostat.cli.terminal import OUT, print_json, tell
 from rheostat.runs.records import Phase
+from rheostat.steering.wording import number
+
+if TYPE_CHECKING:
+    from rheostat.client import Client
 
 EVALUATE_SECONDS = 600.0
 """How long a validation may take."""
@@ -81,10 +87,19 @@ def watch(
             for event in events:
                 print_json(watch_event(event), one_line=True)
             return
-        with make_display(OUT) as display:
+        with _display_of(client, run) as display:
             for event in events:
                 display.show(event)
         OUT.print(result_table(client.get_run(run)))
+
+
+def _display_of(client: "Client", run: str) -> Display:
+    """Return a dashboard on a terminal, with what the run has behind it; plain lines elsewhere."""
+    if not OUT.is_terminal:
+        return make_display(OUT)
+    revision = client.get_run(run).revision
+    records = client.list_decisions(run, after_revision=max(0, revision - DECISIONS))
+    return Dashboard(OUT, [record.decision for record in records], client.export_run(run))
 
 
 @app.command()
@@ -104,7 +119,10 @@ def resume(run: RunName, address: Address = None, state_dir: StateDir = None) ->
     with connection.find_daemon(address, state_dir) as daemon, connection.dial(daemon) as client:
         if daemon.is_embedded:
             end_in_order()
+        is_trained = client.get_run(run).phase in (Phase.PAUSED, Phase.RUNNING)
         view = client.resume_run(run)
+        if not is_trained:
+            tell(of_resumed(view, client.list_checkpoints(run)))
         if daemon.is_embedded:
             target = target_of(address, state_dir)
             say_how_to_steer(view, daemon, target)

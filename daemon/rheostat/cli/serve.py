@@ -14,7 +14,7 @@ DEFAULT_DRAIN_SECONDS = 30.0
 DEFAULT_MESSAGE_BYTES = 4 * 2**20
 DEFAULT_REQUESTS_PER_MINUTE = 12_000
 DEFAULT_STREAMS = 100
-DEFAULT_CONCURRENT_CALLS = 1_000
+DEFAULT_CONCURRENT_CALLS = 4_000
 DEFAULT_KUBE_AUDIENCE = "rheostat"
 _ACCESS = "Who may call"
 _LIMITS = "What callers may ask for"
@@ -35,6 +35,13 @@ def serve(
             help="host:port for /metrics, /healthz and /readyz.",
         ),
     ] = DEFAULT_METRICS_ADDRESS,
+    page_address: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RHEOSTAT_PAGE_ADDRESS",
+            help="host:port for the page, which a browser shows; without it there is none.",
+        ),
+    ] = None,
     health_address: Annotated[
         str | None,
         typer.Option(
@@ -48,7 +55,7 @@ def serve(
             envvar="RHEOSTAT_TLS_CERT",
             metavar="FILE",
             rich_help_panel=_ACCESS,
-            help="Certificate chain (PEM) of gRPC and /metrics; read again when it changes.",
+            help="Certificate chain (PEM) of every port but health; read again when it changes.",
         ),
     ] = None,
     tls_key: Annotated[
@@ -221,6 +228,15 @@ def serve(
             help="Trainers in a row that may die without getting any farther; then the run fails.",
         ),
     ] = 3,
+    rendezvous: Annotated[
+        str | None,
+        typer.Option(
+            envvar="RHEOSTAT_RENDEZVOUS",
+            metavar="HOST:PORT",
+            help="Where machines that run `rheostat agent` join runs with train.nodes above 1: "
+            "this machine, as they know it. Whoever reaches it can take part.",
+        ),
+    ] = None,
     drain_seconds: Annotated[
         float,
         typer.Option(
@@ -250,6 +266,7 @@ def serve(
             state_dir=state_folder(state_dir),
             address=address,
             metrics_address=metrics_address,
+            page_address=page_address,
             health_address=health_address,
             tls_cert=tls_cert,
             tls_key=tls_key,
@@ -274,6 +291,7 @@ def serve(
             daemon_name=daemon_name,
             max_concurrent_runs=max_concurrent_runs,
             max_restarts=max_restarts,
+            rendezvous=rendezvous,
             drain_seconds=drain_seconds,
             log_format=log_format,
             log_level=log_level,

@@ -43,6 +43,7 @@ def run_row(view: RunView) -> dict[str, Any]:
         "learning_rate": learning_rates(view.snapshot),
         "revision": view.revision,
         "origin": msgspec.to_builtins(view.origin),
+        "attached": view.attached,
     }
 
 
@@ -52,6 +53,8 @@ def run_details(view: RunView) -> dict[str, Any]:
     return {
         **run_row(view),
         "gradient_norm": snapshot.gradient_norm if snapshot else None,
+        "loss_scale": snapshot.loss_scale if snapshot else None,
+        "skipped_updates": snapshot.skipped_updates if snapshot else 0,
         "steps_per_second": snapshot.steps_per_second if snapshot else None,
         "samples": snapshot.samples if snapshot else 0,
         "device": view.device,

@@ -42,7 +42,12 @@ def read_spec(
     if name is not None:
         document["name"] = name
     # The daemon may live in another folder than the person who wrote a relative path.
-    _make_absolute(document.get("data"), "root")
+    data, model = document.get("data"), document.get("model")
+    _make_absolute(data, "root")
+    if isinstance(data, dict) and data.get("name") == "text":
+        _make_absolute(data.get("args"), "tokenizer")
+    if isinstance(model, dict) and model.get("name") == "hugging_face":
+        _make_absolute(model.get("args"), "path")
     policies = document.get("policies")
     for policy in policies if isinstance(policies, list) else []:
         if isinstance(policy, dict) and policy.get("name") == "learned":

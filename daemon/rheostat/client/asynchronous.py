@@ -14,6 +14,7 @@ from rheostat.client.calls import Call
 from rheostat.client.connections import AsyncPolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_async_channel, open_channel
 from rheostat.client.policies import Terms, Told
+from rheostat.runs.attaching import Attachment
 from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
@@ -79,6 +80,18 @@ class AsyncClient:
         """Queue a run; see `Client.create_run`."""
         return await self._ask(calls.create_run(spec, request_id, priority))
 
+    async def attach_run(
+        self, spec: str, *, resume: bool = False, request_id: str = ""
+    ) -> Attachment:
+        """Make a script a run, which it goes on to train; what `rheostat.attach` calls.
+
+        Args:
+            spec: what the script says of itself, as JSON; see `AttachedSpec`.
+            resume: whether to go on with the run of that name, if there is one.
+            request_id: idempotency key; made up where it is empty.
+        """
+        return await self._ask(calls.attach_run(spec, resume, request_id))
+
     async def get_run(self, run: str) -> RunView:
         """Return a run."""
         return await self._ask(calls.get_run(run))
@@ -120,10 +133,18 @@ class AsyncClient:
         return await self._ask(calls.save_checkpoint(run, pin), timeout)
 
     async def fork_run(
-        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+        self,
+        run: str,
+        spec: str,
+        *,
+        step: int | None = None,
+        undone: int | None = None,
+        precedence: str = "",
+        request_id: str = "",
     ) -> RunView:
         """Make a run that goes on from a checkpoint; see `Client.fork_run`."""
-        return await self._ask(calls.fork_run(run, spec, step, request_id))
+        fields = {"step": step, "undone": undone, "precedence": precedence}
+        return await self._ask(calls.fork_run(run, spec, request_id, fields))
 
     async def replay_run(self, run: str, *, request_id: str = "") -> RunView:
         """Make a run that does the same as another one has done; see `Client.replay_run`."""

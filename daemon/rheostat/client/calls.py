@@ -16,6 +16,7 @@ from rheostat.api.edits import request_of
 from rheostat.api.filling import filled
 from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
+from rheostat.runs.attaching import Attachment
 from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
@@ -67,6 +68,7 @@ _RETRIES = {
                         "ExportRun",
                         "EvaluateRun",
                         "ReplayRun",
+                        "AttachRun",
                     )
                 ),
                 {"service": "rheostat.v1.Checkpoints"},
@@ -137,6 +139,21 @@ def create_run(spec: str, request_id: str, priority: int) -> Call[RunView]:
     )
 
 
+def attach_run(spec: str, resume: bool, request_id: str) -> Call[Attachment]:
+    """Return the call that makes a script a run."""
+    return Call(
+        _runs("AttachRun"),
+        filled(
+            runs_pb2.AttachRunRequest,
+            spec=spec,
+            resume=resume,
+            request_id=request_id or str(uuid.uuid4()),
+        ),
+        runs_pb2.AttachRunResponse,
+        lambda answer: to_record(answer, Attachment),
+    )
+
+
 def get_run(run: str) -> Call[RunView]:
     """Return the call that shows a run."""
     return _about_run("GetRun", runs_pb2.GetRunRequest, runs_pb2.GetRunResponse, run=run)
@@ -194,7 +211,7 @@ def save_checkpoint(run: str, pin: bool) -> Call[CheckpointInfo]:
     )
 
 
-def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[RunView]:
+def fork_run(run: str, spec: str, request_id: str, fields: dict[str, Any]) -> Call[RunView]:
     """Return the call that forks a run."""
     return Call(
         "/rheostat.v1.Checkpoints/ForkRun",
@@ -202,8 +219,8 @@ def fork_run(run: str, spec: str, step: int | None, request_id: str) -> Call[Run
             checkpoints_pb2.ForkRunRequest,
             run=run,
             spec=spec,
-            step=step,
             request_id=request_id or str(uuid.uuid4()),
+            **fields,
         ),
         checkpoints_pb2.ForkRunResponse,
         lambda response: to_record(response.run, RunView),

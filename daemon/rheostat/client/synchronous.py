@@ -13,6 +13,7 @@ from rheostat.client.calls import Call
 from rheostat.client.connections import PolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_channel
 from rheostat.client.policies import Terms, Told
+from rheostat.runs.attaching import Attachment
 from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
@@ -87,6 +88,16 @@ class Client:
         """
         return self._ask(calls.create_run(spec, request_id, priority))
 
+    def attach_run(self, spec: str, *, resume: bool = False, request_id: str = "") -> Attachment:
+        """Make a script a run, which it goes on to train; what `rheostat.attach` calls.
+
+        Args:
+            spec: what the script says of itself, as JSON; see `AttachedSpec`.
+            resume: whether to go on with the run of that name, if there is one.
+            request_id: idempotency key; made up where it is empty.
+        """
+        return self._ask(calls.attach_run(spec, resume, request_id))
+
     def get_run(self, run: str) -> RunView:
         """Return a run."""
         return self._ask(calls.get_run(run))
@@ -138,7 +149,14 @@ class Client:
         return self._ask(calls.save_checkpoint(run, pin), timeout)
 
     def fork_run(
-        self, run: str, spec: str, *, step: int | None = None, request_id: str = ""
+        self,
+        run: str,
+        spec: str,
+        *,
+        step: int | None = None,
+        undone: int | None = None,
+        precedence: str = "",
+        request_id: str = "",
     ) -> RunView:
         """Make a run that goes on from a checkpoint of another one, and queue it.
 
@@ -147,9 +165,13 @@ class Client:
             spec: of the new one, YAML or JSON text; its name is the wished one.
             step: take the newest good checkpoint of at most so many finished steps; None is the
                 newest.
+            undone: take one that the rollback of this revision has undone; None is one that stands.
+            precedence: `spec` is to have the LRs that the spec says, `checkpoint` to go on with its
+                schedule, overrides and policies; empty is the checkpoint's unless the spec differs.
             request_id: idempotency key; made up where it is empty.
         """
-        return self._ask(calls.fork_run(run, spec, step, request_id))
+        fields = {"step": step, "undone": undone, "precedence": precedence}
+        return self._ask(calls.fork_run(run, spec, request_id, fields))
 
     def replay_run(self, run: str, *, request_id: str = "") -> RunView:
         """Make a run that does the same as another one has done, and queue it."""

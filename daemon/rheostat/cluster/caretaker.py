@@ -6,6 +6,7 @@ carried by a third, which may take as long as a step, while the other two go on.
 
 import asyncio
 import json
+import math
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from http import HTTPStatus
@@ -141,13 +142,36 @@ class Caretaker:
     async def _adopt(self) -> None:
         """Take up the run that an earlier life of this daemon began for the resource."""
         status = self._resource.status
-        if self._run is None and status.run and status.daemon == self._daemon:
+        if self._resource.is_attached:
+            await self._look_for_script()
+        elif self._run is None and status.run and status.daemon == self._daemon:
             with suppress(NotFound):
                 self._run = await self._service.get_run(status.run)
         is_over = self._run is None or is_settled(self._resource, self._run)
         if self._run is not None and self._follower is None and not is_over:
             follow = self._follow(self._run.name)
             self._follower = asyncio.create_task(follow, name=f"follow {self._run.name}")
+
+    async def _look_for_script(self) -> None:
+        """Take up the run of a script, once it is attached and each time that it comes back."""
+        if self._run is not None and not self._run.phase.is_final:
+            return
+        try:
+            run = await self._service.get_run(self._resource.run["name"])
+        except NotFound:
+            return
+        if not run.attached:
+            if self._findings().refusal(ACCEPTED) is None:
+                why = f"spec.attached: run {run.name} is trained from a spec, by no script"
+                self._refuse(self._resource, ACCEPTED, "NotAttached", why)
+            return
+        if self._run is not None and run.attempt != self._run.attempt:
+            # The follower ended with the run. Another reads it all, and tells what is new.
+            self._follower = None
+            if self._story.last is not None:
+                self._began_at = math.nextafter(self._story.last.time, math.inf)
+            self._story = Story()
+        self._run = run
 
     def _has_news(self) -> bool:
         """Whether there is something to report, and all that belongs to it is known."""

@@ -7,6 +7,7 @@ from functools import lru_cache
 from rheostat.cluster.resources import TrainingRun
 from rheostat.errors import InvalidSpec
 from rheostat.runs.records import RunView
+from rheostat.spec.attached import load_attached
 from rheostat.spec.models import PolicySpec, Spec
 from rheostat.spec.validation import load
 
@@ -16,13 +17,15 @@ def asks_for_another(resource: TrainingRun, run: RunView, daemon: str) -> bool:
     wanted = resource.declaration.daemon if resource.declaration else None
     if wanted not in (None, daemon):
         return True
+    if resource.is_attached:
+        return bool(resource.run["name"] != run.name)
     spec = _spec_of(json.dumps(resource.run))
     return spec is None or spec != _spec_of(run.spec)
 
 
 def own_policies(run: RunView) -> Mapping[str, PolicySpec]:
     """Return the policies that a run began with, by name."""
-    spec = _spec_of(run.spec)
+    spec = load_attached(run.spec) if run.attached else _spec_of(run.spec)
     return {policy.name: policy for policy in spec.policies} if spec else {}
 
 

@@ -28,10 +28,10 @@ def _accepted(found: Findings) -> Answer:
         return "False", refusal.reason, refusal.message
     if found.is_lost:
         name = found.resource.status.run
-        message = (
-            f"daemon {found.daemon} has no run {name} any more; "
-            "delete the resource and apply it again to train anew"
-        )
+        again = "delete the resource and apply it again to train anew"
+        if found.resource.is_attached:
+            again = "it is taken up when a script is attached under that name"
+        message = f"daemon {found.daemon} has no run {name} any more; {again}"
         return "False", "RunIsGone", message
     if found.is_changed:
         message = (
@@ -39,9 +39,12 @@ def _accepted(found: Findings) -> Answer:
             "delete the resource and apply it again for another run"
         )
         return "False", "ChangedTooLate", message
+    is_attached = found.resource.is_attached
     if found.run is None:
-        return "Unknown", "Waiting", ""
-    return "True", "Created", ""
+        name = found.resource.run["name"]
+        message = f"no script is attached as {name} to daemon {found.daemon} yet"
+        return "Unknown", "Waiting", message if is_attached else ""
+    return "True", "Attached" if is_attached else "Created", ""
 
 
 def _learning_rate_applied(found: Findings) -> Answer | None:

@@ -75,7 +75,9 @@ def _spec() -> Schema:
     rates |= _at_most_one_wish()
     rates["properties"]["groups"]["additionalProperties"] |= _at_most_one_wish()
     spec["description"] = "What is trained, by whom, and which learning rate is wanted of it now."
-    return {**spec, "required": ["run"], "properties": {"run": run, **spec["properties"]}}
+    properties = {"run": run, **spec["properties"]}
+    neither = [{"not": {"required": [key]}} for key in ("run", "attached")]
+    return {**spec, "not": {"allOf": neither}, "properties": properties}
 
 
 def _at_most_one_wish() -> Schema:

@@ -80,6 +80,11 @@ class Declaration(Declared):
         description="name of the daemon that trains it, by default that of its pod; where none is "
         "given, the first daemon of the namespace takes it",
     )
+    attached: bool = Field(
+        default=False,
+        description="whether a script trains the run, attached as what this is called; "
+        "then there is no `run`",
+    )
     learning_rate: LearningRateDeclaration | None = Field(
         default=None, description="what the LR shall be beside what schedule and policies say"
     )

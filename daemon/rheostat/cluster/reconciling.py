@@ -79,16 +79,24 @@ def next_action(found: Findings) -> Action | None:
         return None
     is_ours = resource.status.daemon == found.daemon
     if resource.is_deleting:
-        return _ending(found.run) if is_ours and resource.is_guarded else None
+        if not (is_ours and resource.is_guarded):
+            return None
+        return LetGo() if resource.is_attached else _ending(found.run)
     if not is_ours:
         return Claim()
-    if not resource.is_guarded:
+    # A script goes on without its resource, so nothing need wait for its end.
+    if not resource.is_guarded and not resource.is_attached:
         return Guard()
     if resource.declaration is None:
         return None
     if found.run is not None:
         return _steering(found, found.run, resource.declaration)
-    must_wait = found.is_lost or resource.declaration.suspend or _is_refused(found, ACCEPTED)
+    must_wait = (
+        resource.is_attached
+        or found.is_lost
+        or resource.declaration.suspend
+        or _is_refused(found, ACCEPTED)
+    )
     return None if must_wait else Create()
 
 

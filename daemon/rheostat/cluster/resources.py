@@ -43,6 +43,9 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
         metadata, spec = document["metadata"], dict(document.get("spec", {}))
         run = spec.pop("run", {})
         declaration, mistake = _declaration(spec)
+        if declaration is not None and declaration.attached and run:
+            mistake = "spec.run: nothing, since an attached script says what it trains"
+            declaration = None
         return cls(
             name=metadata["name"],
             namespace=metadata["namespace"],
@@ -67,6 +70,11 @@ class TrainingRun(msgspec.Struct, frozen=True, kw_only=True):
         """
         ours, theirs = self.resource_version, other.resource_version
         return ours.isdecimal() and theirs.isdecimal() and int(ours) < int(theirs)
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether it stands for a script that is attached, and not for a run of a spec."""
+        return self.declaration is not None and self.declaration.attached
 
     @property
     def is_guarded(self) -> bool:

@@ -139,7 +139,8 @@ class Reviews:
         else:
             groups = tuple(str(group) for group in user.get("groups") or ())
             return Identity(name, Proof.KUBERNETES, groups=groups)
-        log.warning("token.refused", why=why, claims=claims_of(token))
+        claims = claims_of(token)
+        log.warning("token.refused", why=why + _untimely(claims), claims=claims)
         return None
 
     async def _access(self, identity: Identity, verb: str, run: str) -> bool:
@@ -178,3 +179,13 @@ def claims_of(token: str) -> dict[str, Any]:
     except (ValueError, TypeError, KeyError, IndexError, OverflowError, OSError, RecursionError):
         return {}
     return told
+
+
+def _untimely(claims: dict[str, Any]) -> str:
+    """Return what is wrong with the dates of a token, as an API server may not say so."""
+    now = datetime.now(UTC)
+    if "nbf" in claims and datetime.fromisoformat(claims["nbf"]) > now:
+        return "; by its claims it is not yet valid"
+    if "exp" in claims and datetime.fromisoformat(claims["exp"]) < now:
+        return "; by its claims it has expired"
+    return ""

@@ -1,15 +1,21 @@
 """How much callers may ask for: the limits in one place, and who counts."""
 
+import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, fields
 
 from rheostat.errors import ResourceExhausted, Violation
 
 MAX_PRINCIPALS = 10_000
 """Principals whose pace is remembered; where names are not proven, anybody makes up many."""
+
+MAX_READ_AT_ONCE = 32
+"""Requests of one principal that are on their way into memory at once; others wait their turn."""
+MAX_STRANGERS = 32
+"""Calls at once that are begun before it is known whose they are, since they may be anybody's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +28,8 @@ class Limits:
     """Of one principal, the messages of a stream uncounted; twice what our benchmark asks for."""
     streams: int = 100
     """Of one principal at once: watches, exports, remote policies."""
-    concurrent_calls: int = 1_000
-    """Of all callers together, streams included."""
+    concurrent_calls: int = 4_000
+    """Of all callers together, streams included; no principal can have more than half of them."""
 
     def violations(self) -> Iterator[Violation]:
         """Yield what makes no sense."""
@@ -44,7 +50,9 @@ class Pace:
         self._clock = clock
         # What is left in the bucket and when that was so, the longest unused first.
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
-        self._streams: dict[str, int] = {}
+        self._streams: dict[str | None, int] = {}
+        self._calls: dict[str | None, int] = {}
+        self._readers: dict[str | None, _Room] = {}
 
     def request(self, principal: str) -> None:
         """Count a request.
@@ -78,10 +86,61 @@ class Pace:
             raise ResourceExhausted(
                 f"{principal} has {most} streams open, which is the most (--max-streams); close one"
             )
-        self._streams[principal] = self._streams.get(principal, 0) + 1
-        try:
+        with _counted(self._streams, principal):
             yield
+
+    @contextmanager
+    def call(self, principal: str | None) -> Iterator[None]:
+        """Count a call for the life of the block, so that one caller leaves room for others.
+
+        Args:
+            principal: whose call it is; None is anybody's, whom nobody has asked yet.
+
+        Raises:
+            ResourceExhausted: if there are too many.
+        """
+        half = max(1, self._limits.concurrent_calls // 2)
+        most = half if principal is not None else min(half, MAX_STRANGERS)
+        if self._calls.get(principal, 0) >= most:
+            raise ResourceExhausted(
+                f"{most} calls of {principal or 'callers that are not known'} are under way, "
+                "which is the most (half of --max-concurrent-calls); wait for some to end"
+            )
+        with _counted(self._calls, principal):
+            yield
+
+    @asynccontextmanager
+    async def reading(self, principal: str | None) -> AsyncIterator[None]:
+        """Wait for room to read a request, and take it for the life of the block.
+
+        Args:
+            principal: whose request it is; None is anybody's, read before it is known whose.
+        """
+        room = self._readers.setdefault(principal, _Room(asyncio.Semaphore(MAX_READ_AT_ONCE)))
+        room.users += 1
+        try:
+            async with room.semaphore:
+                yield
         finally:
-            self._streams[principal] -= 1
-            if not self._streams[principal]:
-                del self._streams[principal]
+            room.users -= 1
+            if not room.users:
+                del self._readers[principal]
+
+
+@dataclass(slots=True)
+class _Room:
+    semaphore: asyncio.Semaphore
+    users: int = 0
+    """Those that wait included."""
+
+
+@contextmanager
+def _counted(counts: dict[str | None, int], principal: str | None) -> Iterator[None]:
+    """Count one more of a principal for the life of the block; who has none is forgotten."""
+    counts[principal] = counts.get(principal, 0) + 1
+    try:
+        yield
+    finally:
+        counts[principal] -= 1
+        if not counts[principal]:
+            del counts[principal]

@@ -12,7 +12,7 @@ class Role(StrEnum):
     OPERATOR = "operator"
     """Change LRs and schedules, attach policies that come with the daemon, pause, stop."""
     ADMIN = "admin"
-    """Create and delete runs, name code by import path."""
+    """Create, roll back and delete runs, name code by import path."""
 
     def covers(self, other: "Role") -> bool:
         """Tell whether this role may do all that another may."""

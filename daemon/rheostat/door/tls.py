@@ -11,6 +11,10 @@ from rheostat.door.reloading import Reloaded
 from rheostat.errors import InvalidRequest, Violation
 
 _SUITES = "ECDHE+AESGCM:ECDHE+CHACHA20"
+_PRESENTED = {
+    "CERTIFICATE_VERIFY_FAILED": "a client certificate",
+    "PEER_DID_NOT_RETURN_A_CERTIFICATE": "no client certificate",
+}
 
 log = structlog.get_logger()
 
@@ -94,8 +98,20 @@ class LoggedHandshake(ssl.SSLObject):
             raise
         except ssl.SSLError as error:
             why = getattr(error, "verify_message", "") or error.reason or str(error)
-            log.warning("handshake.refused", why=why)
+            log_refusal("HTTPS", error.reason or "", why)
             raise
+
+
+def log_refusal(over: str, reason: str, why: str) -> None:
+    """Say in the log that a handshake failed, what was wrong with, and why.
+
+    Args:
+        over: the protocol that was to be spoken.
+        reason: what OpenSSL and its kin call it.
+        why: the same in words, where there are any.
+    """
+    presented = _PRESENTED.get(reason, "TLS")
+    log.warning("handshake.refused", over=over, presented=presented, why=why)
 
 
 class PresentContext(ssl.SSLContext):

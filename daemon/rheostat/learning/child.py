@@ -13,6 +13,7 @@ from rheostat.learning.seat import Seat
 from rheostat.spec.models import DataSpec, EvaluateSpec, Spec
 from rheostat.trainer.building import build
 from rheostat.trainer.data import Data, load_data
+from rheostat.trainer.data.resident import ready_for_many
 from rheostat.trainer.generators import Generators
 from rheostat.trainer.learning import NonFiniteLoss
 from rheostat.trainer.loop import Loop
@@ -118,10 +119,10 @@ class Child:
 
 
 def read_data(spec: DataSpec) -> Data:
-    """Return a data set, read once in a process: no episode changes it."""
+    """Return a data set, read and converted once in a process: no episode changes it."""
     return _read_once(spec.model_copy(update={"batch_size": 1}).model_dump_json())
 
 
 @cache
 def _read_once(document: str) -> Data:
-    return load_data(DataSpec.model_validate_json(document))
+    return ready_for_many(load_data(DataSpec.model_validate_json(document)))

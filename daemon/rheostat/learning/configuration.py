@@ -9,7 +9,7 @@ from pydantic import Field
 
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.learning.environment import LearningRate, mode_of
-from rheostat.learning.reading import read_section
+from rheostat.learning.reading import read_section, with_root
 from rheostat.learning.settings import Mode
 from rheostat.learning.tasks import Task, tasks_of
 from rheostat.spec.loading import read_file
@@ -89,21 +89,28 @@ class Configuration:
         return LearningRate(self.tasks, self.mode)
 
 
-def read_configuration(path: Path) -> Configuration:
+def read_configuration(path: Path, roots: Mapping[str, str] | None = None) -> Configuration:
     """Read a configuration file.
+
+    Args:
+        path: the file; specs that it names lie beside it.
+        roots: folders by the name of a data set, in place of what the specs say.
 
     Raises:
         InvalidSpec: with every mistake.
     """
-    return configuration_of(read_file(path), path.parent)
+    return configuration_of(read_file(path), path.parent, roots)
 
 
-def configuration_of(document: Mapping[str, Any], folder: Path) -> Configuration:
+def configuration_of(
+    document: Mapping[str, Any], folder: Path, roots: Mapping[str, str] | None = None
+) -> Configuration:
     """Return the training that a document describes.
 
     Args:
         document: as `LearnSection` says.
         folder: where the specs lie that its tasks name by a relative path.
+        roots: as in `read_configuration`; a policy does not depend on them, nor does its file.
 
     Raises:
         InvalidSpec: with every mistake.
@@ -114,7 +121,7 @@ def configuration_of(document: Mapping[str, Any], folder: Path) -> Configuration
     mode, ppo = None, None
     try:
         whole = whole.model_copy(update={"tasks": _with_specs(whole.tasks, folder)})
-        tasks = tasks_of(whole.tasks)
+        tasks = tasks_of([_at_root(task, roots or {}) for task in whole.tasks])
     except InvalidSpec as error:
         violations += error.violations
     try:
@@ -135,6 +142,11 @@ def configuration_of(document: Mapping[str, Any], folder: Path) -> Configuration
         ppo=ppo,
         document={**document, "tasks": whole.tasks},
     )
+
+
+def _at_root(task: dict[str, Any], roots: Mapping[str, str]) -> dict[str, Any]:
+    spec = task.get("spec")
+    return {**task, "spec": with_root(spec, roots)} if isinstance(spec, Mapping) else task
 
 
 def _with_specs(tasks: list[dict[str, Any]], folder: Path) -> list[dict[str, Any]]:

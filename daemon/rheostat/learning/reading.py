@@ -39,6 +39,19 @@ def read_section(section: type[S], document: Mapping[str, Any], path: str = "") 
         ) from failure
 
 
+def with_root(spec: Mapping[str, Any], roots: Mapping[str, str]) -> Mapping[str, Any]:
+    """Return a spec's document whose data lie where `roots` says, if it names their data set.
+
+    Args:
+        spec: as JSON or YAML gives it.
+        roots: folders by the name of a data set.
+    """
+    data = spec.get("data")
+    if not isinstance(data, Mapping) or data.get("name") not in roots:
+        return spec
+    return {**spec, "data": {**data, "root": roots[str(data["name"])]}}
+
+
 def _unknown_key(section: type[Section], error: ErrorDetails, path: str) -> Violation:
     hint = did_you_mean(str(error["loc"][-1]), section.model_fields)
     field = field_path(error["loc"], path)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Literal, Protocol
 
 from rheostat.learning.child import Child
@@ -96,7 +97,7 @@ class Improvement:
 
 
 class BaseRuns:
-    """The validation losses of runs that nobody touches, each trained once.
+    """The validation losses of runs that nobody touches, each trained once in a process.
 
     Args:
         every: steps of a window.
@@ -110,34 +111,32 @@ class BaseRuns:
         divergence_ratio: float,
         validates: Literal["windows", "end"] = "windows",
     ) -> None:
-        self._every = every
-        self._divergence_ratio = divergence_ratio
-        self._validates = validates
-        self._known: dict[str, tuple[float, ...]] = {}
+        self._settings = (every, divergence_ratio, validates)
 
     def losses(self, spec: Spec) -> tuple[float, ...]:
         """Return the validation losses of a run after each of its windows, at least one.
 
         Where it is validated once, at its end, that is what the last one is; the others are not.
         """
-        key = spec.model_dump_json()
-        if key not in self._known:
-            self._known[key] = self._train(spec)
-        return self._known[key]
+        return _losses(spec.model_dump_json(), *self._settings)
 
-    def _train(self, spec: Spec) -> tuple[float, ...]:
-        child = Child(
-            spec,
-            every=self._every,
-            validates=self._validates,
-            divergence_ratio=self._divergence_ratio,
-        )
-        child.begin()
-        losses = [child.validation_loss]
-        while not child.is_over:
-            child.advance(_NOTHING)
-            losses.append(child.validation_loss)
-        return tuple(losses)
+
+@cache
+def _losses(
+    document: str, every: int, divergence_ratio: float, validates: Literal["windows", "end"]
+) -> tuple[float, ...]:
+    child = Child(
+        Spec.model_validate_json(document),
+        every=every,
+        validates=validates,
+        divergence_ratio=divergence_ratio,
+    )
+    child.begin()
+    losses = [child.validation_loss]
+    while not child.is_over:
+        child.advance(_NOTHING)
+        losses.append(child.validation_loss)
+    return tuple(losses)
 
 
 def _log(loss: float) -> float:

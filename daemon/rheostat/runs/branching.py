@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation
-from rheostat.runs.checkpoints import CheckpointInfo, adopt, newest_good
+from rheostat.runs.checkpoints import CheckpointInfo, adopt, aside_of, newest_good
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.reading import Reader
@@ -40,6 +40,8 @@ class Branches:
         spec: str,
         *,
         step: int | None,
+        undone: int | None = None,
+        precedence: str = "",
         principal: str,
         request_id: str,
         permit: Callable[[str], Awaitable[None]] | None = None,
@@ -54,6 +56,9 @@ class Branches:
             spec: of the new one, YAML or JSON text; its name is the wished one.
             step: go on from the newest good checkpoint of at most so many finished steps; None is
                 the newest of all.
+            undone: take one that the rollback of this revision has undone; None is one that stands.
+            precedence: `CHECKPOINT` is to go on with its schedule, overrides and policies,
+                `SPEC` with those of the spec; empty is with the spec's where they differ.
             principal: who asks.
             request_id: idempotency key.
             permit: raises if there may be no run of the spec's name.
@@ -61,9 +66,9 @@ class Branches:
         Raises:
             InvalidSpec: if the spec is none, or names what it may not.
             InvalidRequest, NotFound, FailedPrecondition: if there is no such run or checkpoint, or
-                the model is another.
+                the model is another, or the checkpoint is to take precedence and cannot.
         """
-        parent = await self._reader.get(run)
+        parent = await self._of_spec(run, to="fork")
         parsed = await asyncio.to_thread(load, spec)
         before = Spec.model_validate_json(parent.spec)
         if permit is not None:
@@ -72,9 +77,14 @@ class Branches:
             self._admission.check(parsed.model_dump(mode="json"))
         if parsed.model != before.model:
             raise InvalidRequest([Violation("spec.model", parsed.model.name, _SAME_MODEL)])
-        checkpoint = await self._checkpoint(run, step)
+        anew = _anew(before, parsed, precedence)
+        checkpoint = await self._checkpoint(run, step, undone)
         origin = Origin(
-            run=run, kind="fork", step=checkpoint.step, anew=tuple(_differences(before, parsed))
+            run=run,
+            kind="fork",
+            step=checkpoint.step,
+            revision=checkpoint.revision,
+            anew=anew,
         )
         view = self._view(parsed.name, parsed.model_dump_json(), parent, origin, principal)
         created = await self._keeper.stored(
@@ -83,6 +93,7 @@ class Branches:
             request_id,
             revision=checkpoint.revision,
             offences=checkpoint.step,
+            undone_by=undone,
         )
         return await self._begin(created, view, checkpoint)
 
@@ -95,7 +106,7 @@ class Branches:
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it has not finished a step.
         """
-        source = await self._reader.get(run)
+        source = await self._of_spec(run, to="replay")
         live = self._lifecycle.runs.get(run)
         if live is not None:
             await self._lifecycle.save_rows(live)
@@ -107,7 +118,12 @@ class Branches:
         if done <= step:
             raise FailedPrecondition(f"run {run} has not finished a step of its own yet")
         origin = Origin(
-            run=run, kind="replay", step=step, until=done, anew=past.anew if past else ()
+            run=run,
+            kind="replay",
+            step=step,
+            revision=past.revision if past else 0,
+            until=done,
+            anew=past.anew if past else (),
         )
         name = f"{run[: MAX_NAME_LENGTH - len('-replay')]}-replay"
         view = self._view(name, source.spec, source, origin, principal)
@@ -119,6 +135,20 @@ class Branches:
             offences=done,
         )
         return await self._begin(created, view, checkpoint)
+
+    async def _of_spec(self, run: str, *, to: str) -> RunView:
+        """Return a run that can be made from its spec again.
+
+        Raises:
+            NotFound, FailedPrecondition: if there is no such run, or a script trains it.
+        """
+        view = await self._reader.get(run)
+        if view.attached:
+            raise FailedPrecondition(
+                f"run {run} is trained by a script of its own, which only its owner can start: "
+                f"there is no spec to {to} it from"
+            )
+        return view
 
     def _view(
         self, name: str, spec: str, parent: RunView, origin: Origin, principal: str
@@ -135,11 +165,16 @@ class Branches:
             origin=origin,
         )
 
-    async def _checkpoint(self, run: str, step: int | None) -> CheckpointInfo:
+    async def _checkpoint(
+        self, run: str, step: int | None, undone: int | None = None
+    ) -> CheckpointInfo:
         folder = self._supervisor.checkpoints_of(run)
+        if undone is not None:
+            folder = aside_of(folder, undone)
         found, _ = await asyncio.to_thread(newest_good, folder, until=step)
         if found is None:
             which = "" if step is None else f" of step {step} or before"
+            which += "" if undone is None else f" that revision {undone} has undone"
             raise FailedPrecondition(
                 f"run {run} has no good checkpoint{which}; `rheostat checkpoint list {run}` shows "
                 "those there are"
@@ -170,8 +205,31 @@ class Branches:
         return created
 
 
+SPEC, CHECKPOINT = "spec", "checkpoint"
+"""What may take precedence, in what a fork knows of LRs, over the other."""
 _SAME_MODEL = "the model of the run it is forked from, since its weights are taken over"
 _STEERING = ("optimizer", "groups", "schedule", "policies", "guardrails")
+
+
+def _anew(before: Spec, after: Spec, precedence: str) -> tuple[str, ...]:
+    """Return what a fork has from its own spec, not from the checkpoint.
+
+    Raises:
+        InvalidRequest: if the checkpoint is to take precedence and cannot, or for another word.
+    """
+    anew = tuple(_differences(before, after))
+    if precedence not in ("", SPEC, CHECKPOINT):
+        expected = f"{SPEC}, {CHECKPOINT}, or nothing"
+        raise InvalidRequest([Violation("precedence", precedence, expected)])
+    if precedence == SPEC and STEERING not in anew:
+        return (STEERING, *anew)
+    if precedence == CHECKPOINT and STEERING in anew:
+        expected = (
+            f"{SPEC}, or a spec with the same length, optimizer, groups, schedule, policies and "
+            "guardrails: what the checkpoint knows of LRs fits no others"
+        )
+        raise InvalidRequest([Violation("precedence", precedence, expected)])
+    return anew
 
 
 def _differences(before: Spec, after: Spec) -> Iterator[str]:

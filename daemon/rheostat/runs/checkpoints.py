@@ -8,7 +8,7 @@ anything that stands in a file.
 
 import hashlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
@@ -16,8 +16,10 @@ import msgspec
 from rheostat.errors import StorageFailed
 from rheostat.runs.durably import replace_durably, sync_folder
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Of everything in a checkpoint; counts up with every change to what is in one."""
+READABLE_VERSIONS = frozenset({1, 2})
+"""Those that can be gone on from; others are refused by name."""
 MANIFEST_FILE = "manifest.json"
 PREFIX = "step-"
 ASIDE_PREFIX = "undone-"
@@ -45,7 +47,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds since the epoch."""
     reason: str
-    """`every`, `asked`, `best`, `pause`, `stop`, or `fork` of another run's."""
+    """`every`, `asked`, `best`, `pause`, `stop`, `rollback` to what was in memory, or `fork` of
+    another run's."""
     validation_loss: float | None = None
     """Measured after this very step; None where it was not."""
     pinned: bool = False
@@ -69,11 +72,35 @@ class CheckpointInfo(msgspec.Struct, frozen=True, kw_only=True):
     validation_loss: float | None = None
     pinned: bool = False
     bytes: int
-    """Of all its files."""
+    """Of all its files; of its tensors, where it is in memory."""
     path: str
-    """Its folder."""
+    """Its folder; empty where it is in memory."""
     undone_by: int | None = None
     """Revision of the rollback that has undone what it holds; None where none has."""
+    in_memory: bool = False
+    """Whether it is a snapshot that the trainer keeps, and loses when it ends."""
+
+
+def eligible(
+    found: Iterable[CheckpointInfo], until: int | None, *, else_oldest: bool = False
+) -> list[CheckpointInfo]:
+    """Return those that a run may go back to, the one to be tried first at the beginning.
+
+    What a fork begins with is none: it is its parent's, and steering may be another. Of the same
+    step, one on the disk comes before one in memory.
+
+    Args:
+        found: those there are.
+        until: of at most so many finished steps; None is any.
+        else_oldest: whether later ones will do where there is none such, the oldest first.
+    """
+    own = sorted(
+        (one for one in found if one.reason != "fork"),
+        key=lambda one: (one.step, not one.in_memory),
+    )
+    early = [one for one in own if until is None or one.step <= until]
+    late = own[len(early) :] if else_oldest else []
+    return [*reversed(early), *late]
 
 
 class BadCheckpoint(StorageFailed):
@@ -121,7 +148,7 @@ def set_aside(folder: Path, step: int, revision: int) -> list[CheckpointInfo]:
     undone = [
         one for one in list_checkpoints(folder) if one.step > step and one.revision < revision
     ]
-    aside = folder / f"{ASIDE_PREFIX}{revision:012d}"
+    aside = aside_of(folder, revision)
     for one in undone:
         aside.mkdir(exist_ok=True)
         path = Path(one.path)
@@ -130,6 +157,16 @@ def set_aside(folder: Path, step: int, revision: int) -> list[CheckpointInfo]:
         sync_folder(aside)
         sync_folder(folder)
     return undone
+
+
+def aside_of(folder: Path, revision: int) -> Path:
+    """Return the folder of the checkpoints that a rollback has undone.
+
+    Args:
+        folder: of the run's checkpoints.
+        revision: of the rollback.
+    """
+    return folder / f"{ASIDE_PREFIX}{revision:012d}"
 
 
 def newest_good(
@@ -187,10 +224,11 @@ def read_manifest(path: Path) -> Manifest:
     try:
         text = file.read_bytes()
         version = msgspec.json.decode(text, type=_Version).schema_version
-        if version != SCHEMA_VERSION:
+        if version not in READABLE_VERSIONS:
+            known = " and ".join(map(str, sorted(READABLE_VERSIONS)))
             raise BadCheckpoint(
                 f"checkpoint {path} was written with schema version {version}, and this Rheostat "
-                f"reads {SCHEMA_VERSION}: go on with the Rheostat that wrote it"
+                f"reads {known}: go on with the Rheostat that wrote it"
             )
         return msgspec.json.decode(text, type=Manifest)
     except OSError as error:

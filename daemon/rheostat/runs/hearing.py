@@ -160,7 +160,8 @@ class Hearing:
         if run.is_over:
             run.order(Released())
             return
-        if finished.stopped and run.view.phase is not Phase.STOPPING:
+        is_ours = not run.view.attached
+        if is_ours and finished.stopped and run.view.phase is not Phase.STOPPING:
             await self._keeper.save_rows(run)
             text = f"it was put by after {finished.result.steps} steps, to go on from there"
             await self._keeper.tell(run, "suspended", text, phase=Phase.QUEUED, pid=None)

@@ -9,12 +9,13 @@ import msgspec
 import structlog
 
 from rheostat.errors import StorageFailed
+from rheostat.runs.lineage import planned_steps
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import Acknowledged, Decided
 from rheostat.runs.records import Phase, RunEvent
 from rheostat.runs.rows import end_of, follows, merge
 from rheostat.runs.store import Store
-from rheostat.steering.records import Decision, RollbackEdit, Verb
+from rheostat.steering.records import Decision, RollbackEdit
 
 SAVE_ROWS_SECONDS = 1.0
 """Time between two writes of step rows: one disk sync a second, however fast the steps."""
@@ -93,7 +94,7 @@ class Keeper:
         records = await self.stored(self.store.append_decisions, name, decided.decisions)
         for record in records:
             one = record.decision
-            run.note(one)
+            run.note(record)
             log.info(
                 "learning_rate.changed",
                 run=name,
@@ -109,7 +110,7 @@ class Keeper:
         if records:
             run.update(revision=records[-1].decision.revision)
         self._acknowledge(run)
-        lengths = [steps for one in decided.decisions if (steps := _planned(one)) is not None]
+        lengths = [steps for one in decided.decisions if (steps := planned_steps(one)) is not None]
         if lengths:
             await self.show(run, steps=lengths[-1])
         for record in records:
@@ -182,12 +183,3 @@ class Keeper:
             await self.stored(self.store.save_snapshot, run.view.name, run.view.snapshot)
         except StorageFailed as error:
             log.error("snapshot.not_saved", run=run.view.name, why=str(error))
-
-
-def _planned(decision: Decision) -> int | None:
-    """Return the number of planned steps that a decision leaves a run with, None for as before."""
-    if decision.rollback is not None:
-        return decision.rollback.steps
-    if decision.verb == Verb.HORIZON and decision.edit is not None:
-        return decision.edit.steps
-    return None

@@ -12,7 +12,7 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.link import LinkServer
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import ToDaemon
-from rheostat.runs.records import Failure, Phase, RunView
+from rheostat.runs.records import STEERING, Failure, Phase, RunView
 from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.supervisor import Supervisor
 from rheostat.runs.tending import Tender
@@ -67,7 +67,9 @@ class Lifecycle:
                 self.runs[view.name] = await self.load(view)
         await self._link.start()
         for run in self.runs.values():
-            if run.view.phase is not Phase.QUEUED:
+            if run.view.attached:
+                self._tend(run, was_begun=True)
+            elif run.view.phase is not Phase.QUEUED:
                 run.is_only_watched = not continue_queue
                 # Of what starts, and has no process, a daemon before has judged the death already.
                 was_judged = run.view.phase is Phase.STARTING and run.view.pid is None
@@ -86,7 +88,9 @@ class Lifecycle:
         """Return a run with everything that is kept of it."""
         keeper, store, name = self._keeper, self._keeper.store, view.name
         # A daemon may have died between the decision and the view that shows it.
-        planned = await keeper.stored(store.planned_steps, name)
+        origin = view.origin
+        since = origin.revision if origin is not None and STEERING in origin.anew else 0
+        planned = await keeper.stored(store.planned_steps, name, since)
         view = msgspec.structs.replace(view, steps=planned or view.steps)
         token, record = await keeper.stored(store.get_trainer, name)
         run = LiveRun(view, token, record)
@@ -104,6 +108,12 @@ class Lifecycle:
         log.info("run.queued", run=run.view.name, principal=run.view.principal)
         self._queue.append(run)
         self._start_next()
+
+    def await_script(self, run: LiveRun) -> None:
+        """See a run through that a script of the user's own trains, from its first call on."""
+        self.runs[run.view.name] = run
+        log.info("run.attached", run=run.view.name, principal=run.view.principal)
+        self._tend(run)
 
     def is_waiting(self, run: LiveRun) -> bool:
         """Whether a run is in the queue of this daemon."""
@@ -124,12 +134,13 @@ class Lifecycle:
     async def drain(self, seconds: float) -> None:
         """Put every run by at its next step, wait for that, and kill trainers that do not listen.
 
-        The next daemon goes on with them. Trainers that are only watched train on.
+        The next daemon goes on with them. Trainers that are only watched train on, and so do
+        scripts of the user's own.
         """
         self._is_draining = True
         for name, task in self._tasks.items():
             run = self.runs[name]
-            if run.is_only_watched:
+            if run.is_only_watched or run.view.attached:
                 task.cancel()
                 run.let_go()
             else:
@@ -141,7 +152,7 @@ class Lifecycle:
                 log.warning("drain.killing", trainers=len(late))
                 while self._tasks:  # one may just be starting a trainer
                     for name in list(self._tasks):
-                        self._supervisor.kill(name)
+                        self._kill(name)
                     await asyncio.wait(late, timeout=_KILL_AGAIN_SECONDS)
         for chore in self._chores:
             chore.cancel()
@@ -152,7 +163,7 @@ class Lifecycle:
         await self._keeper.save_rows(run)
 
     def _start_next(self) -> None:
-        while self._queue and len(self._tasks) < self._max_concurrent_runs:
+        while self._queue and self._training() < self._max_concurrent_runs:
             if self._is_draining:
                 return
             run = min(self._queue, key=lambda one: (-one.view.priority, one.view.queued_at))
@@ -160,6 +171,15 @@ class Lifecycle:
             started_at = run.view.started_at or self._keeper.clock()
             run.update(phase=Phase.STARTING, started_at=started_at)
             self._tend(run)
+
+    def _training(self) -> int:
+        """Return how many runs have a trainer of ours, or are about to."""
+        return sum(not self.runs[name].view.attached for name in self._tasks)
+
+    def _kill(self, name: str) -> None:
+        """End a run's trainer; a script is not ours to end."""
+        if not self.runs[name].view.attached:
+            self._supervisor.kill(name)
 
     def _tend(self, run: LiveRun, *, was_begun: bool = False) -> None:
         name = run.view.name
@@ -184,5 +204,5 @@ class Lifecycle:
         try:
             await self._hearing.handle(run, message)
         except BrokenChain:
-            self._supervisor.kill(run.view.name)
+            self._kill(run.view.name)
             raise

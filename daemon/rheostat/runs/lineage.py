@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from rheostat.steering.records import Decision
+from rheostat.steering.records import Decision, Verb
 
 
 def surviving(decisions: Sequence[Decision]) -> list[Decision]:
@@ -22,6 +22,15 @@ def surviving(decisions: Sequence[Decision]) -> list[Decision]:
         if decision.rollback is not None:
             floor = decision.rollback.to_revision
     return kept[::-1]
+
+
+def planned_steps(decision: Decision) -> int | None:
+    """Return the planned length of a run that a decision leaves; None for what it was."""
+    if decision.rollback is not None:
+        return decision.rollback.steps
+    if decision.verb == Verb.HORIZON and decision.edit is not None:
+        return decision.edit.steps
+    return None
 
 
 def rollbacks(decisions: Iterable[Decision]) -> list[Decision]:

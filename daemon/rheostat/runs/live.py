@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 from asyncio import Event, Future
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
@@ -23,13 +23,14 @@ from rheostat.runs.messages import (
 )
 from rheostat.runs.records import Failure, Phase, RunView, Snapshot, StepRows
 from rheostat.runs.restarting import TrackRecord
-from rheostat.steering.records import Change, Decision, Verb
+from rheostat.steering.records import Change, Decision, DecisionRecord, Verb
 from rheostat_policies import Observation
 
 if TYPE_CHECKING:
     from rheostat.runs.sessions import PolicySession
 
 REMEMBERED_REQUESTS = 10_000
+RECENT_DECISIONS = 256
 CHECKPOINT_BUCKETS = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0)
 """Upper bounds of the durations of checkpoints, in seconds."""
 
@@ -49,6 +50,12 @@ class LiveRun:
         """How its trainers have fared."""
         self.news = Event()
         """Set at the next change, then replaced by a fresh one."""
+        self.turn = Event()
+        """The same for changes of more than the snapshot."""
+        self.watchers = 0
+        """How many watch it now."""
+        self.recent: deque[DecisionRecord] = deque(maxlen=RECENT_DECISIONS)
+        """The newest decisions, so that many watchers need no look at the disk."""
         self.durations = Histogram()
         self.changes: dict[str, int] = {}
         """Number of decisions by source."""
@@ -119,6 +126,9 @@ class LiveRun:
         self._phase_waiters = [one for one in self._phase_waiters if not one[1].done()]
         self.news.set()
         self.news = Event()
+        if fields.keys() != {"snapshot"}:
+            self.turn.set()
+            self.turn = Event()
         return self.view
 
     def see(self, snapshot: Snapshot) -> None:
@@ -238,8 +248,10 @@ class LiveRun:
         for policy, seconds in durations.items():
             self.policy_durations.setdefault(policy, Histogram()).observe_many(seconds)
 
-    def note(self, decision: Decision) -> None:
+    def note(self, record: DecisionRecord) -> None:
         """Take a decision that has been written down."""
+        decision = record.decision
+        self.recent.append(record)
         self.errands.note(decision)
         if decision.rollback is not None:
             self._turn(decision.rollback.to_step)

@@ -156,7 +156,8 @@ class Hello(Message, frozen=True):
 class Ready(Message, frozen=True):
     """The model stands and the first step is about to run."""
 
-    steps: int
+    steps: int | None
+    """Planned optimizer steps; None where an attached script does not say."""
     groups: tuple[GroupDescription, ...]
     device: str
     warnings: tuple[str, ...] = ()

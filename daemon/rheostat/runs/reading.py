@@ -8,6 +8,7 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.live import LiveRun
 from rheostat.runs.records import Explanation, Phase, RunView, StepRows, WatchEvent
+from rheostat.runs.watching import Watch
 from rheostat.steering.records import Decision, DecisionRecord
 
 _PAGE = 100
@@ -63,40 +64,25 @@ class Reader:
     async def watch(
         self, run: str, *, after_revision: int | None = None
     ) -> AsyncIterator[WatchEvent]:
-        """Tell what happens to a run until it is over, for good or for this daemon.
+        """Tell what happens to a run; see `Watch.events`.
 
-        A view comes first, and again at each change of phase, the final one last. Every decision
-        after a revision (None: from now on) is told once, in order: they are read back from the
-        store, so a slow reader costs no memory. Of snapshots a slow reader gets the newest.
+        Args:
+            run: its name.
+            after_revision: decisions after it are told; None is from now on.
         """
         view = await self.get(run)
-        live = self._lifecycle.runs.get(run)
-        revision = view.revision if after_revision is None else after_revision
-        yield WatchEvent(run=run, view=view)
-        told_phase, told_snapshot = view.phase, None
-        while True:
-            news = live.news if live else None
-            view = live.view if live else view
-            is_over = live is None or live.is_over
-            while revision < view.revision:
-                for record in await self.decisions(run, after_revision=revision, limit=_PAGE):
-                    yield WatchEvent(run=run, decision=record.decision)
-                    revision = record.decision.revision
-            if view.snapshot is not None and view.snapshot is not told_snapshot:
-                told_snapshot = view.snapshot
-                yield WatchEvent(run=run, snapshot=told_snapshot)
-            if view.phase is not told_phase:
-                told_phase = view.phase
-                yield WatchEvent(run=run, view=view)
-            if is_over or news is None:
-                return
-            await news.wait()
+        watch = Watch(self._keeper, view, self._lifecycle.runs.get(run), after_revision)
+        async for event in watch.events():
+            yield event
 
-    async def export(self, run: str, undone: int | None = None) -> AsyncIterator[StepRows]:
+    async def export(
+        self, run: str, undone: int | None = None, *, from_step: int = 0
+    ) -> AsyncIterator[StepRows]:
         """Return every finished step of a run, in order, in batches.
 
         Args:
             run: its name.
+            from_step: the first step that must be in them; the first batch may begin before.
             undone: revision of a rollback, whose undone steps are returned instead; None is none.
 
         Raises:
@@ -111,7 +97,7 @@ class Reader:
             for batch in await self._keeper.stored(self._store.read_undone_rows, run, undone):
                 yield batch
             return
-        last = -1
+        last = from_step - 1
         while batches := await self._keeper.stored(self._store.read_rows, run, last):
             for batch in batches:
                 yield batch

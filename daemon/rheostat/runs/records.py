@@ -4,6 +4,7 @@ from enum import StrEnum
 
 import msgspec
 
+from rheostat.runs.checkpoints import CheckpointInfo
 from rheostat.steering.records import Decision, GroupState, PolicyStatus
 
 
@@ -64,6 +65,10 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Number of finished steps at the newest validation."""
     samples: int = 0
     """Training samples seen."""
+    loss_scale: float | None = None
+    """What float16 multiplied the loss of the newest step by; None in other precisions."""
+    skipped_updates: int = 0
+    """Updates left out so far because that was too large for the step."""
     steps_per_second: float | None = None
     """Speed over the last twentieth of a second or more; None at the start."""
     guardrail_interventions: dict[str, int] = {}
@@ -72,6 +77,8 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """Where each attached policy stands, in the order they are asked."""
     in_force: tuple[int, ...] = ()
     """Revisions of the decisions that still act on some LR, oldest first."""
+    in_memory: tuple[CheckpointInfo, ...] = ()
+    """States that the trainer keeps to go back to, oldest first."""
 
 
 class Result(msgspec.Struct, frozen=True, kw_only=True):
@@ -136,6 +143,8 @@ class Origin(msgspec.Struct, frozen=True, kw_only=True):
     """`fork`: it goes another way from a step on. `replay`: it does the same again."""
     step: int = 0
     """Number of finished steps that the two have in common; 0 where there was no checkpoint."""
+    revision: int = 0
+    """Of the newest decision that a fork has in common with it."""
     until: int | None = None
     """Number of finished steps at which a replay ends; None for a fork."""
     anew: tuple[str, ...] = ()
@@ -151,7 +160,8 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     spec: str
     """The whole spec as JSON, defaults filled in."""
     steps: int | None = None
-    """Planned optimizer steps; None until the trainer has counted them."""
+    """Planned optimizer steps; None until the trainer has counted them, and where an attached
+    script does not say."""
     groups: tuple[GroupDescription, ...] = ()
     """Empty until the trainer has built the model."""
     snapshot: Snapshot | None = None
@@ -184,6 +194,15 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     """What happened to it, the newest last; only the newest are kept."""
     origin: Origin | None = None
     """What it was made from; None where it began at nothing."""
+    attached: bool = False
+    """Whether a script of the user's own trains it, which the daemon neither starts nor ends;
+    `spec` is then what the script has said of itself, an `AttachedSpec`."""
+
+    @property
+    def in_memory(self) -> tuple[CheckpointInfo, ...]:
+        """The snapshots that its trainer keeps, as far as anybody knows, oldest first."""
+        is_training = self.phase in (Phase.RUNNING, Phase.PAUSED)
+        return self.snapshot.in_memory if self.snapshot and is_training else ()
 
 
 class Evaluation(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +289,8 @@ class StepRows(msgspec.Struct, frozen=True, kw_only=True):
     validation_loss: dict[int, float] = {}
     """By number of finished steps."""
     validation_accuracy: dict[int, float] = {}
+    skipped_at_loss_scale: dict[int, float] = {}
+    """The loss scale that was too large, by step whose update was left out for it."""
 
 
 class WatchEvent(msgspec.Struct, frozen=True, kw_only=True):

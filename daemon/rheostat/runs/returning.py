@@ -10,9 +10,16 @@ import msgspec
 
 from rheostat.errors import FailedPrecondition, Violation
 from rheostat.runs.approving import Approvals
-from rheostat.runs.checkpoints import BadCheckpoint, CheckpointInfo, list_checkpoints, verify
+from rheostat.runs.checkpoints import (
+    BadCheckpoint,
+    CheckpointInfo,
+    eligible,
+    list_checkpoints,
+    verify,
+)
 from rheostat.runs.errands import request_id_is_used
 from rheostat.runs.keeping import Keeper
+from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import RollbackCommand
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import Phase, RollbackResult
@@ -64,7 +71,7 @@ class Rollbacks:
         until = command.step
         if command.back_steps is not None:
             until = live.step - command.back_steps
-        found = await self._find(run, until)
+        found = await self._find(live, until)
         self._check_approval(run, command)
         if dry_run:
             return RollbackResult(step=found.step)
@@ -93,13 +100,14 @@ class Rollbacks:
                 "ask for these as changes of their own"
             )
 
-    async def _find(self, run: str, until: int | None) -> CheckpointInfo:
+    async def _find(self, live: LiveRun, until: int | None) -> CheckpointInfo:
+        run = live.view.name
         folder = self._supervisor.checkpoints_of(run)
-        for one in reversed(await asyncio.to_thread(list_checkpoints, folder)):
-            if one.reason == "fork" or (until is not None and one.step > until):
-                continue
+        on_disk = await asyncio.to_thread(list_checkpoints, folder)
+        for one in eligible([*on_disk, *live.view.in_memory], until):
             try:
-                await asyncio.to_thread(verify, Path(one.path))
+                if not one.in_memory:
+                    await asyncio.to_thread(verify, Path(one.path))
             except BadCheckpoint:
                 continue
             return one

@@ -26,6 +26,7 @@ def merge(batches: Sequence[StepRows]) -> StepRows:
         gradient_norm=_union(batch.gradient_norm for batch in batches),
         validation_loss=_union(batch.validation_loss for batch in batches),
         validation_accuracy=_union(batch.validation_accuracy for batch in batches),
+        skipped_at_loss_scale=_union(batch.skipped_at_loss_scale for batch in batches),
     )
 
 
@@ -66,6 +67,7 @@ def cut(batch: StepRows, start: int, end: int) -> StepRows:
         gradient_norm=_within(batch.gradient_norm, first, end),
         validation_loss=_within(batch.validation_loss, oldest, end + 1),
         validation_accuracy=_within(batch.validation_accuracy, oldest, end + 1),
+        skipped_at_loss_scale=_within(batch.skipped_at_loss_scale, first, end),
     )
 
 

@@ -83,6 +83,10 @@ CREATE TABLE offences (
 );
 """
 
-MIGRATIONS = (_FIRST, _RESUMABLE)
+_ATTACHED = """
+ALTER TABLE runs ADD COLUMN attached INTEGER NOT NULL DEFAULT 0;
+"""
+
+MIGRATIONS = (_FIRST, _RESUMABLE, _ATTACHED)
 """What brings a file from each version to the next, an empty one from 0; the version that a file
 has is kept in it as `PRAGMA user_version`."""

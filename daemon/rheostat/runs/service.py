@@ -8,6 +8,7 @@ import msgspec
 
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.approving import Approvals, Rule
+from rheostat.runs.attaching import Attachment, Attachments
 from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
 from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints, list_undone
@@ -93,6 +94,7 @@ class RunService:
         self._changes = Changes(self._reader, self._keeper, admission, held)
         self._probes = Probes(self._reader, self._keeper)
         self._rollbacks = Rollbacks(self._reader, self._keeper, supervisor, held)
+        self._attachments = Attachments(self._lifecycle, self._keeper, supervisor)
         self._branches = Branches(
             self._reader, self._keeper, self._lifecycle, supervisor, admission
         )
@@ -201,6 +203,20 @@ class RunService:
             self._lifecycle.enqueue(LiveRun(created))
         return created
 
+    async def attach_run(
+        self,
+        spec: str,
+        *,
+        principal: str,
+        resume: bool = False,
+        request_id: str = "",
+        permit: Callable[[str], Awaitable[None]] | None = None,
+    ) -> Attachment:
+        """Make a script of the caller's own a run; see `Attachments.make`."""
+        return await self._attachments.make(
+            spec, principal=principal, resume=resume, request_id=request_id, permit=permit
+        )
+
     async def get_run(self, run: str) -> RunView:
         """Return a run.
 
@@ -216,12 +232,14 @@ class RunService:
     async def pause_run(self, run: str, *, principal: str) -> RunView:
         """Let the run stand still before its next step; return once it does.
 
+        A run that is starting stands still before its first.
+
         Raises:
-            NotFound, FailedPrecondition: if there is no such run, or it is not training.
+            NotFound, FailedPrecondition: if there is no such run, or it neither starts nor trains.
         """
-        live = await self._reader.living(run, *_TRAINING, to="be paused")
+        live = await self._reader.living(run, *_LIVING, to="be paused")
         await self._keeper.show(live, is_paused=True)
-        if live.view.phase is Phase.RUNNING:
+        if live.view.phase is not Phase.PAUSED:
             live.order(PauseCommand())
         return await live.reach(Phase.PAUSED)
 
@@ -236,11 +254,17 @@ class RunService:
             NotFound, FailedPrecondition: if there is no such run, or it has succeeded.
         """
         view = await self._reader.get(run)
+        if view.attached and view.phase.is_final:
+            raise FailedPrecondition(
+                f"run {run} is {view.phase}, and trained by a script of its own: start that again, "
+                f"with rheostat.attach(..., name={run!r}, resume=True)"
+            )
         if view.phase in {Phase.STOPPED, Phase.FAILED, Phase.QUEUED}:
             return await self._requeue(view)
         live = await self._reader.living(run, *_LIVING, to="be resumed")
+        is_to_pause = live.view.is_paused
         await self._keeper.show(live, is_paused=False)
-        if live.view.phase is Phase.PAUSED:
+        if is_to_pause or live.view.phase is Phase.PAUSED:
             live.order(ResumeCommand())
         return await live.reach(Phase.RUNNING)
 
@@ -298,9 +322,11 @@ class RunService:
         """Tell what happens to a run; see `Reader.watch`."""
         return self._reader.watch(run, after_revision=after_revision)
 
-    def export_run(self, run: str, *, undone: int | None = None) -> AsyncIterator[StepRows]:
+    def export_run(
+        self, run: str, *, undone: int | None = None, from_step: int = 0
+    ) -> AsyncIterator[StepRows]:
         """Return every finished step of a run, in order, in batches; see `Reader.export`."""
-        return self._reader.export(run, undone)
+        return self._reader.export(run, undone, from_step=from_step)
 
     # --- checkpoints ---------------------------------------------------------------------------
 
@@ -324,17 +350,17 @@ class RunService:
         return saved
 
     async def list_checkpoints(self, run: str) -> list[CheckpointInfo]:
-        """Return the checkpoints of a run, oldest first, and after them those that are undone.
+        """Return what a run can go back to, oldest first, and after it what is undone.
 
         Raises:
             NotFound: if there is no such run.
         """
-        await self.get_run(run)
+        view = await self.get_run(run)
         folder = self._supervisor.checkpoints_of(run)
-        return [
-            *await asyncio.to_thread(list_checkpoints, folder),
-            *await asyncio.to_thread(list_undone, folder),
-        ]
+        on_disk = await asyncio.to_thread(list_checkpoints, folder)
+        undone = await asyncio.to_thread(list_undone, folder)
+        own = sorted((*on_disk, *view.in_memory), key=lambda one: (one.step, one.in_memory))
+        return [*own, *undone]
 
     async def roll_back_run(
         self, run: str, command: RollbackCommand, *, dry_run: bool = False
@@ -349,12 +375,21 @@ class RunService:
         *,
         principal: str,
         step: int | None = None,
+        undone: int | None = None,
+        precedence: str = "",
         request_id: str = "",
         permit: Callable[[str], Awaitable[None]] | None = None,
     ) -> RunView:
         """Go on from a checkpoint of a run in another one; see `Branches.fork`."""
         return await self._branches.fork(
-            run, spec, step=step, principal=principal, request_id=request_id, permit=permit
+            run,
+            spec,
+            step=step,
+            undone=undone,
+            precedence=precedence,
+            principal=principal,
+            request_id=request_id,
+            permit=permit,
         )
 
     # --- learning rates ------------------------------------------------------------------------

@@ -20,6 +20,8 @@ LINK_VARIABLE = "RHEOSTAT_LINK"
 """Environment variable with the path of that file."""
 LOCK_VARIABLE = "RHEOSTAT_LOCK"
 """Environment variable with the number of the file descriptor that holds the lock."""
+RENDEZVOUS_VARIABLE = "RHEOSTAT_RENDEZVOUS"
+"""Environment variable with host:port where other machines join runs; absent where none do."""
 TOKEN_VARIABLE = "RHEOSTAT_LINK_TOKEN"
 """Environment variable with the secret that opens it; all trainers of a run have the same."""
 

@@ -16,11 +16,14 @@ import msgspec
 from rheostat.errors import BrokenChain, NotFound
 from rheostat.runs import audit
 from rheostat.runs.database import Database
+from rheostat.runs.lineage import planned_steps
+from rheostat.runs.past import shared_rows
 from rheostat.runs.records import RunView, Snapshot, StepRows
 from rheostat.runs.restarting import TrackRecord
 from rheostat.runs.rows import cut, end_of, merge
 from rheostat.runs.schema import MIGRATIONS
 from rheostat.steering.records import Change, Decision, DecisionRecord, Offence, Verb
+from rheostat.steering.script import ROLLBACK
 
 MAX_NAME_LENGTH = 63
 """Of a run's name, as of every name in a spec."""
@@ -70,7 +73,13 @@ class Store:
             return view
 
     def branch_run(
-        self, view: RunView, request_id: str, *, revision: int, offences: int
+        self,
+        view: RunView,
+        request_id: str,
+        *,
+        revision: int,
+        offences: int,
+        undone_by: int | None = None,
     ) -> RunView:
         """Keep a new run that shares its past with the run of its origin: decisions and step rows.
 
@@ -79,6 +88,7 @@ class Store:
             request_id: Idempotency key; empty for none.
             revision: The newest decision that they share; all are chained anew, to the new name.
             offences: The first step whose offences they do not share.
+            undone_by: The rollback of the origin that has undone what they share; None for none.
 
         Returns:
             The run as kept, or the one that an earlier call with this `request_id` made.
@@ -105,13 +115,8 @@ class Store:
                 record = audit.chain(name, previous_hash, _record_of(row).decision)
                 _insert_decision(connection, record)
                 previous_hash = record.hash
-            for row in connection.execute(
-                "SELECT batch FROM step_rows WHERE run = ? ORDER BY last_step", (source,)
-            ).fetchall():
-                batch = _rows_of(row)
-                if batch.first_step < shared_steps:
-                    end = min(shared_steps, end_of(batch))
-                    _insert_rows(connection, name, cut(batch, batch.first_step, end))
+            for batch in shared_rows(connection, source, shared_steps, undone_by):
+                _insert_rows(connection, name, batch)
             connection.execute(
                 "INSERT INTO offences SELECT ?, step, policy, offence FROM offences "
                 "WHERE run = ? AND step < ?",
@@ -224,17 +229,21 @@ class Store:
             )
         )
 
-    def planned_steps(self, run: str) -> int | None:
-        """Return what the newest `horizon` has made of the number of steps; None without any."""
+    def planned_steps(self, run: str, since: int = 0) -> int | None:
+        """Return what decisions have made of the number of steps; None where none has.
+
+        Those up to the revision `since` do not count.
+        """
         found = self._database.select(
             _record_of,
-            "SELECT record FROM decisions WHERE run = ? "
-            "AND json_extract(record, '$.decision.verb') = ? ORDER BY revision DESC LIMIT 1",
+            "SELECT record FROM decisions WHERE run = ? AND revision > ? "
+            "AND json_extract(record, '$.decision.verb') IN (?, ?) ORDER BY revision DESC LIMIT 1",
             run,
+            since,
             Verb.HORIZON.value,
+            ROLLBACK,
         )
-        edit = found[0].decision.edit if found else None
-        return None if edit is None else edit.steps
+        return planned_steps(found[0].decision) if found else None
 
     def append_rows(self, run: str, rows: StepRows) -> None:
         """Keep a batch of finished steps, in the place of what was kept of the same steps.
@@ -384,7 +393,8 @@ def _view_of(row: sqlite3.Row) -> RunView:
     for column in _JSON_COLUMNS:
         if fields[column] is not None:
             fields[column] = msgspec.json.decode(fields[column])
-    fields["is_paused"] = bool(fields["is_paused"])
+    for column in ("is_paused", "attached"):
+        fields[column] = bool(fields[column])
     return msgspec.convert(fields, RunView)
 
 

@@ -20,6 +20,7 @@ from rheostat.runs.starting import (
     LOCK_FILE,
     LOCK_VARIABLE,
     LOG_FILE,
+    RENDEZVOUS_VARIABLE,
     SPEC_FILE,
     START_FILE,
     TOKEN_VARIABLE,
@@ -38,15 +39,28 @@ class Supervisor:
     trainers never work in one folder, and the next daemon knows who lives.
     """
 
-    def __init__(self, state_dir: Path) -> None:
+    def __init__(self, state_dir: Path, rendezvous: str | None = None) -> None:
+        """Look after the trainers of a state directory.
+
+        Args:
+            state_dir: of the daemon.
+            rendezvous: host:port where other machines join its runs; None where none do.
+        """
         self.link_file = state_dir / LINK_FILE
         """Where trainers look for the present daemon's socket."""
         self._folder = state_dir / "runs"
+        self._rendezvous = {} if rendezvous is None else {RENDEZVOUS_VARIABLE: rendezvous}
         self._processes: dict[str, Process] = {}
 
     def folder_of(self, run: str) -> Path:
         """Return the folder that keeps a run's files."""
         return self._folder / run
+
+    def make_folder(self, run: str) -> Path:
+        """Return the folder that keeps a run's files; it is there then."""
+        folder = self.folder_of(run)
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
 
     def checkpoints_of(self, run: str) -> Path:
         """Return the folder that keeps a run's checkpoints."""
@@ -74,6 +88,7 @@ class Supervisor:
                 LINK_VARIABLE: str(self.link_file),
                 LOCK_VARIABLE: str(lock),
                 TOKEN_VARIABLE: token,
+                **self._rendezvous,
             }
             with (folder / LOG_FILE).open("ab") as output:
                 process = await asyncio.create_subprocess_exec(
@@ -107,6 +122,11 @@ class Supervisor:
         finally:
             os.close(lock)
         return False
+
+    def any_living(self) -> bool:
+        """Whether some run has a trainer, or a script of its own."""
+        folder = self._folder
+        return folder.is_dir() and any(self.is_living(run.name) for run in folder.iterdir())
 
     def pid_of(self, run: str) -> int | None:
         """Return the process id of a run's living trainer; None where it has not told it yet."""

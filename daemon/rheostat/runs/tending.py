@@ -23,6 +23,9 @@ from rheostat.steering.records import Decision
 _LAST_WORDS_SECONDS = 10.0
 _HALTED_SECONDS = 5.0
 _PAGE = 1000
+_FIRST_CALL_SECONDS = 60.0
+"""In which a script that was attached must call."""
+_LOOK_SECONDS = 0.1
 
 log = structlog.get_logger()
 
@@ -65,6 +68,9 @@ class Tender:
                 living or dead.
         """
         name = run.view.name
+        if run.view.attached:
+            await self._see_script(run, was_begun=was_begun)
+            return
         while True:
             code: int | None = None
             if self._supervisor.is_living(name):
@@ -78,6 +84,26 @@ class Tender:
             await self._read_letter(run)
             if await self._is_over(run) or not await self._may_restart(run, code):
                 return
+
+    async def _see_script(self, run: LiveRun, *, was_begun: bool) -> None:
+        """See a run through that a script of the user's own trains; it gets no successor."""
+        name, loop = run.view.name, asyncio.get_running_loop()
+        run.begin(first_step=run.step)
+        deadline = loop.time() + _FIRST_CALL_SECONDS
+        while not was_begun and run.view.pid is None and not run.is_over:
+            if self._supervisor.is_living(name) or loop.time() > deadline:
+                break
+            await asyncio.sleep(_LOOK_SECONDS)
+        await self._supervisor.wait(name)
+        await self._link.is_drained(name, _LAST_WORDS_SECONDS)
+        await self._read_letter(run)
+        if run.is_over:
+            return
+        if run.view.phase is Phase.STOPPING:
+            await self._keeper.end(run, Phase.STOPPED)
+            return
+        failure = run.failure or Failure(message=_vanished(run), kind="Lost")
+        await self._keeper.end(run, Phase.FAILED, failure=failure)
 
     async def _is_over(self, run: LiveRun) -> bool:
         """Whether the run needs no more trainers here; ends it, or puts it by, if that is so."""
@@ -251,6 +277,15 @@ class Tender:
                     told.add(name)
                     text = f"a signal has halted its trainer; to go on: kill -CONT {run.view.pid}"
                     await self._keeper.tell(run, "halted", text)
+
+
+def _vanished(run: LiveRun) -> str:
+    if run.view.pid is None:
+        return f"the script did not call within {_FIRST_CALL_SECONDS:g} s of being attached"
+    return (
+        f"the script, process {run.view.pid}, vanished without a word after {run.step} steps "
+        "(killed?); to go on: start it again with resume=True"
+    )
 
 
 def _steps_told(run: LiveRun, turns: Sequence[Decision]) -> int:

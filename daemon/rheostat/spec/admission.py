@@ -14,7 +14,17 @@ from typing import Any
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.wording import field_path, written
 
-_FILE_KEYS = ("root", "file", "path", "folder", "dir", "directory", "weights", "checkpoint")
+_FILE_KEYS = (
+    "root",
+    "file",
+    "path",
+    "folder",
+    "dir",
+    "directory",
+    "weights",
+    "checkpoint",
+    "tokenizer",
+)
 """Keys whose text is taken for a path, whatever it looks like."""
 _TORCHVISION = "torchvision:"
 _TOP = ("model", "name")

@@ -97,6 +97,8 @@ def _parse(text: str, origin: str) -> Any:
         raise _invalid(origin, str(error).splitlines()[0]) from error
     except RecursionError as error:
         raise _invalid(origin, "must not be nested this deep") from error
+    except TypeError as error:
+        raise _invalid(origin, "has a list or a mapping where a key must be") from error
     except ValueError as error:
         raise _invalid(origin, f"holds a value that cannot be read: {error}") from error
 

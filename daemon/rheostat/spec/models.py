@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from rheostat.spec.groups import GroupEntry, OptimizerSpec
+from rheostat.spec.groups import GroupEntry, OptimizerSpec, Pattern
 from rheostat.spec.schedules import ScheduleSpec
 from rheostat.spec.section import Args, Name, Section
 
@@ -21,10 +21,22 @@ class ModelSpec(Section):
 
     name: str = Field(
         default="mlp",
-        description="mlp, lenet5, resnet18, torchvision:<builder>, an entry point of "
-        "rheostat.models, or package.module:factory",
+        description="mlp, lenet5, resnet18, gpt, hugging_face, torchvision:<builder>, an entry "
+        "point of rheostat.models, or package.module:factory",
     )
     args: Args = Field(default_factory=dict, description="keyword arguments of the factory")
+
+
+class AugmentSpec(Section):
+    """How images are changed at random before a step learns from them; never in a validation."""
+
+    crop: int | None = Field(
+        default=None,
+        ge=1,
+        description="pixels of the images' mean that are put around each before a piece of its "
+        "own size is cut out of it",
+    )
+    flip: bool = Field(default=False, description="mirror half of them, left to right")
 
 
 class DataSpec(Section):
@@ -32,7 +44,7 @@ class DataSpec(Section):
 
     name: str = Field(
         default="digits",
-        description="digits, mnist, fashion_mnist, cifar10, image_folder, an entry point of "
+        description="digits, mnist, fashion_mnist, cifar10, image_folder, text, an entry point of "
         "rheostat.datasets, or package.module:factory",
     )
     root: str | None = Field(
@@ -43,6 +55,19 @@ class DataSpec(Section):
         default=None,
         description="share of the training set kept for validation (split by class, the same in "
         "every run), or `test` for the set's own test split; by default what the set says",
+    )
+    augment: AugmentSpec = Field(
+        default_factory=AugmentSpec, description="random changes of training images"
+    )
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=256,
+        description="processes that fetch samples of a set too large for memory; by default one "
+        "less than there are processors, at most 4",
+    )
+    prefetch: int = Field(
+        default=2, ge=1, le=1000, description="batches that each of them fetches beforehand"
     )
     args: Args = Field(default_factory=dict, description="keyword arguments of the data set")
 
@@ -137,18 +162,57 @@ class TrainSpec(Section):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         default="auto", description="auto takes CUDA, else MPS, else the CPU"
     )
+    processes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="processes of a machine that train the run together, each its share of "
+        "every batch; on GPUs one for each",
+    )
+    nodes: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="machines that train it together, the daemon's and those that run "
+        "`rheostat agent`",
+    )
+    min_nodes: int | None = Field(
+        default=None,
+        ge=1,
+        description="as few machines as the run goes on with where others are missing; by "
+        "default all",
+    )
+    parallel: Literal["ddp", "fsdp"] = Field(
+        default="ddp",
+        description="how they share the model: ddp keeps a whole copy in each and averages the "
+        "gradients; fsdp keeps a part of each parameter and of its optimizer state",
+    )
     threads: int | None = Field(
         default=None,
         ge=1,
         description="CPU threads of one operation; by default 1 for a model of less than a "
         "million parameters, whose operations are too short to share, else what torch chooses",
     )
-    precision: Literal["float32", "bfloat16"] = Field(
-        default="float32", description="bfloat16 is autocast; weights stay float32"
+    precision: Literal["float32", "tf32", "bfloat16", "float16"] = Field(
+        default="float32",
+        description="tf32 rounds the inputs of products on CUDA devices; bfloat16 and float16 are "
+        "autocast, float16 with a loss scale that adapts; weights are float32 in all of them",
     )
-    compile: bool = Field(
+    compile: bool | Literal["default", "reduce-overhead", "max-autotune"] = Field(
         default=False,
-        description="compile the model with torch.compile, and where it can, the optimizer's step",
+        description="compile the model with torch.compile, in one of its modes (true is default), "
+        "and where it can, the optimizer's step",
+    )
+    channels_last: bool = Field(
+        default=False,
+        description="keep images and convolutions in memory channel by channel of each pixel, "
+        "which most convolutions prefer on a GPU and in bfloat16",
+    )
+    activation_checkpointing: tuple[Pattern, ...] = Field(
+        default=(),
+        description="regular expressions, searched in the names of the model's modules: the "
+        "outermost ones found forget their activations and compute them again in the backward "
+        "pass, which saves memory for time",
     )
     grad_clip: float | None = Field(default=None, gt=0, description="largest total gradient norm")
     accumulate: int = Field(
@@ -162,6 +226,14 @@ class TrainSpec(Section):
     gradient_norm_every: int = Field(
         default=100, ge=0, description="steps between two measured gradient norms; 0 is never"
     )
+    telemetry_lag: int | None = Field(
+        default=None,
+        ge=0,
+        le=100,
+        description="steps after which the host reads what a step has measured, so that it never "
+        "waits for the device; policies see that step's data then; by default 2 on CUDA devices "
+        "where the optimizer can leave an update out by itself, else 0",
+    )
 
 
 class EvaluateSpec(Section):
@@ -173,6 +245,16 @@ class EvaluateSpec(Section):
 
 
 DEFAULT_CHECKPOINT_SECONDS = 60.0
+
+
+class SnapshotsSpec(Section):
+    """States kept in memory between checkpoints, for the run to go back to.
+
+    Each takes as much memory of the host as a checkpoint takes on the disk.
+    """
+
+    every: int = Field(ge=1, description="optimizer steps between two")
+    keep: int = Field(default=4, ge=1, description="number of newest ones that are kept")
 
 
 class CheckpointSpec(Section):
@@ -192,6 +274,10 @@ class CheckpointSpec(Section):
         ge=0,
         description="number of those with the lowest validation loss that are kept too; one is "
         "taken after a validation that is the best so far, but no sooner than 10 s after another",
+    )
+    snapshots: SnapshotsSpec | None = Field(
+        default=None,
+        description="states in memory that the run can go back to as well; none by default",
     )
 
     @property

@@ -5,11 +5,13 @@ section, so that a spec with two mistakes is told of both at once; where a value
 they leave it to the models.
 """
 
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeGuard
 
 from rheostat.errors import Violation
 from rheostat.spec.groups import PRESETS
+from rheostat.spec.models import DataSpec
 from rheostat.spec.wording import did_you_mean, written
 
 DEFAULT_GROUP = "default"
@@ -19,6 +21,7 @@ DEFAULT_GROUP = "default"
 def broken_rules(document: Mapping[str, Any]) -> Iterator[Violation]:
     """Yield a violation for each rule between fields that the document breaks."""
     yield from _length(document.get("train"))
+    yield from _shares(document.get("train"), document.get("data"))
     yield from _groups(_mappings(document.get("groups")))
     yield from _policies(_mappings(document.get("policies")))
     yield from _bounds(document.get("guardrails"))
@@ -31,6 +34,25 @@ def _length(train: Any) -> Iterator[Violation]:
     if len(given) != 1:
         value = " and ".join(f"{key}={written(train[key])}" for key in given)
         yield Violation("train", value, "give the length of the run as either steps or epochs")
+
+
+def _shares(train: Any, data: Any) -> Iterator[Violation]:
+    """Yield a violation where a batch has not a sample for each process."""
+    if not isinstance(train, Mapping) or not (data is None or isinstance(data, Mapping)):
+        return
+    counts = [train.get(key, 1) for key in ("processes", "nodes")]
+    processes = math.prod(one for one in counts if _is_number(one))
+    batch_size = (data or {}).get("batch_size", DataSpec.model_fields["batch_size"].default)
+    if _is_number(batch_size) and 0 < batch_size < processes:
+        expected = f"at least {written(processes)}, a sample for each process of every node"
+        yield Violation("data.batch_size", written(batch_size), expected)
+    if train.get("parallel") == "fsdp" and train.get("precision") == "float16":
+        expected = "bfloat16 with train.parallel: fsdp, whose parts overflow one by one"
+        yield Violation("train.precision", "float16", expected)
+    least, most = train.get("min_nodes"), train.get("nodes", 1)
+    if _is_number(least) and _is_number(most) and least > most:
+        expected = f"at most train.nodes, which is {written(most)}"
+        yield Violation("train.min_nodes", written(least), expected)
 
 
 def _groups(groups: list[tuple[int, Mapping[str, Any]]]) -> Iterator[Violation]:

@@ -42,8 +42,15 @@ class Guardrails:
         """Steps after a change in which no operator or policy may make another."""
         self.remembers = bool(rules)
         """Whether there are rules beyond the absolute bounds, which `note` must be told."""
-        absolute = [Bounds(MIN_LR, min_lr, math.inf), Bounds(MAX_LR, 0.0, max_lr)]
-        self._rules: tuple[Rule, ...] = (*absolute, *rules)
+        self._relative = tuple(rules)
+        self._rules: tuple[Rule, ...] = ()
+        self.lift(max_lr)
+
+    def lift(self, max_lr: float) -> None:
+        """Let an LR be as high as this; for a schedule whose peak shows as it goes."""
+        self.max_lr = max_lr
+        absolute = (Bounds(MIN_LR, self.min_lr, math.inf), Bounds(MAX_LR, 0.0, max_lr))
+        self._rules = (*absolute, *self._relative)
 
     def bound(self, lr: float) -> tuple[float, tuple[str, ...]]:
         """Return a finite LR brought within the absolute bounds, and the rule that did it."""

@@ -25,6 +25,11 @@ class Inbox:
         self.pace = Pace(max_changes_per_minute)
         self._waiting: list[tuple[int, int, Change]] = []
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a change waits for its step."""
+        return bool(self._waiting)
+
     def check(self, change: Change, revision: int) -> None:
         """Refuse, on arrival, what could never be done or was asked for on old knowledge.
 

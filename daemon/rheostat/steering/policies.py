@@ -194,7 +194,7 @@ class AttachedPolicy:
         begun = perf_counter()
         try:
             observation = Observation(*measured, learning_rate, base, self.factors, *extras)
-            if self.probed is not None:
+            if self.probed is not None and self.probed[0] <= measured[0]:
                 (step, found), self.probed = self.probed, None
                 if step == measured[0]:
                     observation = observation._replace(probe=found)

@@ -93,7 +93,7 @@ def roll_back(
 ) -> Decision:
     """Bring steering back to where a memory of it was taken, and record that.
 
-    Revisions are counted on. To be called at a settled boundary.
+    Revisions are counted on. To be called at a settled boundary of a run that is live.
 
     Args:
         steering: of the run.
@@ -107,6 +107,7 @@ def roll_back(
     revision, learning_rates = steering.revision, steering.learning_rates
     recall(steering, memory)
     steering.ledger.revision, steering.ledger.learning_rates = revision, learning_rates
+    steering.ledger.script.finish()
     return steering.turn(edit, **asked)
 
 

@@ -43,6 +43,11 @@ class Script:
         """Whether nothing new may be decided at a step."""
         return step < self.end
 
+    def finish(self) -> None:
+        """Cover no step any more: the run goes back of its own accord, and what it does from there
+        on, at steps that were covered too, is new."""
+        self._decisions, self._revisions, self._offences, self.end = {}, [], {}, 0
+
     def told(self, revision: int) -> Decision | None:
         """Return the decision of a revision, None where there is none here."""
         return self._decisions.get(revision)

@@ -128,6 +128,11 @@ class Steering:
         """Group-steps that each guardrail has bent."""
         return self.watch.interventions
 
+    @property
+    def awaits_something(self) -> bool:
+        """Whether some change waits for its step, or some override for its end."""
+        return self._next_expiry < _NEVER or self.inbox.is_waiting
+
     def follow(self, script: Script) -> None:
         """Let nothing be decided but what stands in a script, in the steps that it covers.
 
@@ -142,13 +147,20 @@ class Steering:
         """Whether something new may be decided at the step begun."""
         return not self.ledger.script.covers(self.course.step)
 
-    def advance(self, step: int, measured: Measurement | None, extras: Extras = ()) -> None:
+    def advance(
+        self,
+        step: int,
+        measured: Measurement | None,
+        extras: Extras = (),
+        acted: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
         """Begin a step: move schedules and ramps, ask the policies, carry out what is due.
 
         Args:
             step: index of the optimizer step about to run.
-            measured: the data of the step before; None when there is none.
+            measured: the data of the step before, or of an earlier one; None when there is none.
             extras: what policies `observe` beyond it, as an `Observation` ends.
+            acted: LRs and bases of the step that `measured` is of; None for the step before.
 
         Raises:
             RheostatError: if what the script says of this step cannot be done again.
@@ -158,8 +170,9 @@ class Steering:
         policies = self.roster.policies
         asks = measured is not None and bool(policies)
         if asks:
-            used = dict(zip(self._names, self.ledger.learning_rates, strict=True))
-            base = dict(zip(self._names, self.bases, strict=True))
+            lrs, bases_then = (self.ledger.learning_rates, self.bases) if acted is None else acted
+            used = dict(zip(self._names, lrs, strict=True))
+            base = dict(zip(self._names, bases_then, strict=True))
         next_rates, bases, has_moved = [], [], False
         for group in self.groups:
             if group.touched:

@@ -159,6 +159,9 @@ def _progress(view: RunView) -> Iterator[Sample]:
     yield metrics.VALIDATION_ACCURACY, newest.validation_accuracy, ()
     yield metrics.LOSS_FINITE, _is_finite(view, newest), ()
     yield metrics.GRADIENT_NORM, snapshot.gradient_norm, ()
+    yield metrics.LOSS_SCALE, snapshot.loss_scale, ()
+    if snapshot.loss_scale is not None:
+        yield metrics.SKIPPED_UPDATES, snapshot.skipped_updates, ()
     yield metrics.STEPS, view.result.steps if view.result else snapshot.step, ()
     yield metrics.SAMPLES, snapshot.samples, ()
 

@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from rheostat.telemetry.listening import Listener
+from rheostat.door.limits import Limits
+from rheostat.telemetry.guarding import paced
+from rheostat.web.listening import Listener
 
 
 class Health:
@@ -31,16 +33,19 @@ class Health:
 class HealthServer:
     """Serves health and nothing else, to everybody and without TLS, as kubelets ask for it."""
 
-    def __init__(self, *, address: str, is_ready: Callable[[], bool]) -> None:
+    def __init__(
+        self, *, address: str, is_ready: Callable[[], bool], limits: Limits | None = None
+    ) -> None:
         """Prepare; nothing listens before `start`.
 
         Args:
             address: `host:port`; port 0 takes a free one.
             is_ready: what `/readyz` asks, at each request.
+            limits: how much callers may ask for; None is what is usual.
         """
         health = Health(is_ready)
         self._answers = {"/healthz": health.healthz, "/readyz": health.readyz}
-        app = web.Application()
+        app = web.Application(middlewares=[paced(limits or Limits())])
         app.add_routes([web.route("*", "/{path:.*}", self._answer)])
         self._listener = Listener(app, name="health", address=address)
 

@@ -58,6 +58,18 @@ GRADIENT_NORM = MetricDescription(
     ("run",),
     "The newest measured total gradient norm, before clipping.",
 )
+LOSS_SCALE = MetricDescription(
+    "rheostat_loss_scale",
+    "gauge",
+    ("run",),
+    "What float16 multiplied the loss of the newest step by; absent in other precisions.",
+)
+SKIPPED_UPDATES = MetricDescription(
+    "rheostat_skipped_updates_total",
+    "counter",
+    ("run",),
+    "Updates left out because the loss scale was too large for the step's gradients.",
+)
 STEPS = MetricDescription("rheostat_steps_total", "counter", ("run",), "Finished optimizer steps.")
 SAMPLES = MetricDescription(
     "rheostat_samples_total", "counter", ("run",), "Training samples that finished steps have seen."
@@ -156,8 +168,8 @@ INSECURE = MetricDescription(
     "rheostat_insecure",
     "gauge",
     (),
-    "Whether other machines can reach the daemon without TLS, or without being asked who they are: "
-    "1 or 0.",
+    "Whether the daemon was started with --insecure, by which other machines may reach it without "
+    "TLS, or without being asked who they are: 1 or 0.",
 )
 
 METRICS = (
@@ -168,6 +180,8 @@ METRICS = (
     VALIDATION_ACCURACY,
     LOSS_FINITE,
     GRADIENT_NORM,
+    LOSS_SCALE,
+    SKIPPED_UPDATES,
     STEPS,
     SAMPLES,
     STEP_DURATION,

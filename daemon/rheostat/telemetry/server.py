@@ -8,10 +8,11 @@ from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.aiohttp import make_aiohttp_handler
 
 from rheostat.door.authenticating import Door, open_door
+from rheostat.door.limits import Limits
 from rheostat.telemetry.collector import RunCollector, RunSource
 from rheostat.telemetry.guarding import guard
 from rheostat.telemetry.health import Health
-from rheostat.telemetry.listening import Listener
+from rheostat.web.listening import Listener
 
 _INDEX = """\
 rheostat
@@ -34,6 +35,7 @@ class TelemetryServer:
         version: str,
         is_insecure: bool = False,
         door: Door | None = None,
+        limits: Limits | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare; nothing listens before `start`.
@@ -45,6 +47,7 @@ class TelemetryServer:
             version: Of Rheostat, for `rheostat_build_info`.
             is_insecure: For `rheostat_insecure`.
             door: Who may see the metrics; by default everybody.
+            limits: How much callers may ask for; None is what is usual.
             tls: For HTTPS; None for plain HTTP.
         """
         # A registry of our own: the global one would add the series of any library that uses it.
@@ -52,9 +55,8 @@ class TelemetryServer:
         registry.register(RunCollector(source, version=version, is_insecure=is_insecure))
         registry.register(ProcessCollector(registry=None))
         health = Health(is_ready)
-        app = web.Application(
-            middlewares=[guard(door or open_door(), but=("/", "/healthz", "/readyz"))]
-        )
+        public = ("/", "/healthz", "/readyz")
+        app = web.Application(middlewares=[guard(door or open_door(), but=public, limits=limits)])
         app.add_routes(
             [
                 web.get("/", self._index),

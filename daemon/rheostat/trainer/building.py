@@ -1,6 +1,5 @@
 """From a spec to everything the loop needs, in the order that makes two runs identical."""
 
-import json
 import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -12,30 +11,32 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from rheostat.errors import InvalidSpec, Violation
-from rheostat.spec.building import build_policy
-from rheostat.spec.models import PolicySpec, Spec
+from rheostat.spec.models import Spec
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import guardrails_of
-from rheostat.steering.policies import Attached, AttachedPolicy, PolicyHangs
-from rheostat.steering.records import PolicyEdit
+from rheostat.steering.policies import Attached, AttachedPolicy
 from rheostat.steering.steering import Steering
+from rheostat.trainer.activations import forget_activations
 from rheostat.trainer.actuator import momenta_of
 from rheostat.trainer.curves import CurveShop
 from rheostat.trainer.data import Data, load_data
 from rheostat.trainer.data.batches import Batches, make_batches, validation_batches
+from rheostat.trainer.data.ordering import WHOLE, Share
 from rheostat.trainer.devices import find_device, use_threads
+from rheostat.trainer.fusing import has_sparse_gradients
+from rheostat.trainer.gradients import COMPARING_PARTS
 from rheostat.trainer.groups import ParamGroup, make_groups
-from rheostat.trainer.interrupting import Interrupt
-from rheostat.trainer.losses import LossFunction, find_loss
+from rheostat.trainer.joining import make_policy, make_policy_live
+from rheostat.trainer.losses import LossFunction, find_loss, for_tokens
 from rheostat.trainer.models import build_model
 from rheostat.trainer.optimizers import check_arguments, make_optimizer, semantics_of
-from rheostat_policies import POLICIES, Curve, GroupInfo, RunInfo
+from rheostat.trainer.parallel import SINGLE, Parallel
+from rheostat.trainer.precision import Precision, check_scaling
+from rheostat.trainer.ring import lag_of
+from rheostat_policies import Curve, GroupInfo, RunInfo
 
 VALIDATION_BATCH = 1000
 """Samples of a validation batch: large for speed, the same in every run for equal sums."""
-
-ATTACHING_SECONDS = 30.0
-"""Longest that a policy may take to be imported and to begin while the run waits."""
 
 PolicyJoin = Callable[[RunInfo], Attached]
 """Makes a policy for a run, from what it may know of it beforehand."""
@@ -53,18 +54,27 @@ class Parts:
     """Batches of the validation set, in their fixed order, as often as they are asked for."""
     model: nn.Module
     loss: LossFunction
+    precision: Precision
     groups: tuple[ParamGroup, ...]
     optimizer: Optimizer
     momenta: tuple[float | None, ...]
     """Momentum (or beta1) of each group as the spec wants it; None where there is none."""
     steering: Steering
+    lag: int
+    """Steps after which the host reads what a step has measured; 0 is at once."""
     steps: int
     """Planned optimizer steps, until somebody moves the horizon."""
     warnings: tuple[str, ...]
 
 
 def build(
-    spec: Spec, name: str, *, data: Data | None = None, join: PolicyJoin | None = None
+    spec: Spec,
+    name: str,
+    *,
+    data: Data | None = None,
+    join: PolicyJoin | None = None,
+    share: Share = WHOLE,
+    parallel: Parallel = SINGLE,
 ) -> Parts:
     """Build a run from its spec; every random number comes from its seed.
 
@@ -73,6 +83,8 @@ def build(
         name: what the run is called, for the policies.
         data: what `spec.data` stands for, where it has been read before; None is to read it now.
         join: makes a policy that takes part beside those of the spec.
+        share: of each batch that this process has.
+        parallel: how the run's processes work on the model.
 
     Raises:
         InvalidSpec: for what only torch, the data and the model can tell.
@@ -80,13 +92,25 @@ def build(
     seed_everything(spec.train.seed)
     device = find_device(spec.train.device)
     data = load_data(spec.data) if data is None else data
-    batches = make_batches(data, spec.data.batch_size, spec.train.seed, device)
+    batches = make_batches(data, spec.data.batch_size, spec.train.seed, device, spec.data, share)
     loss = find_loss(spec.train.loss)
+    if data.description.is_per_token:
+        loss = for_tokens(loss)
+    precision = Precision(spec.train.precision, device)
     model = build_model(spec.model, data.description).to(device)
+    if spec.train.channels_last:
+        # Convolutions bring their inputs to the form of their weights.
+        model = model.to(memory_format=torch.channels_last)
+    forget_activations(model, spec.train.activation_checkpointing)
     use_threads(spec.train.threads, device, sum(p.numel() for p in model.parameters()))
+    parallel.prepare(model)
     groups = make_groups(model, spec.groups)
     check_arguments(spec.optimizer, list(enumerate(spec.groups)))
-    optimizer = make_optimizer(spec.optimizer, groups)
+    # A compiled step makes kernels of its own, and these are no worse.
+    may_fuse = not spec.train.compile and not has_sparse_gradients(model)
+    optimizer = make_optimizer(spec.optimizer, groups, may_fuse=may_fuse)
+    check_scaling(spec.train.precision, optimizer)
+    lag = lag_of(spec.train, optimizer, device)
     steps = planned_steps(spec, batches.steps_per_epoch)
     curves = CurveShop(spec, groups, optimizer, batches)
     steering = make_steering(spec, name, groups, curves, steps, join)
@@ -95,13 +119,15 @@ def build(
         device=device,
         data=data,
         batches=batches,
-        validation=validation_batches(data, VALIDATION_BATCH, device),
+        validation=validation_batches(data, VALIDATION_BATCH, device, spec.data),
         model=model,
         loss=loss,
+        precision=precision,
         groups=groups,
         optimizer=optimizer,
         momenta=momenta_of(optimizer),
         steering=steering,
+        lag=lag,
         steps=steps,
         warnings=(*semantics_of(optimizer), *_blind_policies(spec, steering)),
     )
@@ -152,7 +178,7 @@ def make_steering(
         seed=spec.train.seed,
     )
     policies: list[Attached] = [
-        _attached(one, f"policies[{index}]", run) for index, one in enumerate(spec.policies)
+        make_policy(one, f"policies[{index}]", run) for index, one in enumerate(spec.policies)
     ]
     if join is not None:
         policies.append(join(run))
@@ -162,7 +188,7 @@ def make_steering(
         time.time,
         steps=steps,
         make_curve=curves.make,
-        make_policy=lambda edit: _attached_live(edit, run),
+        make_policy=lambda edit: make_policy_live(edit, run),
         max_changes_per_minute=spec.guardrails.max_changes_per_minute,
     )
 
@@ -173,27 +199,6 @@ def _steered(spec: Spec, group: ParamGroup, curve: Curve, steps: int) -> Group:
     return Group(group.name, curve, scale, bounds)
 
 
-def _attached(spec: PolicySpec, path: str, run: RunInfo) -> AttachedPolicy:
-    """Make a policy for a run; only those from elsewhere are interrupted when they hang."""
-    policy = build_policy(spec, path=path)
-    interrupt = None if spec.name in POLICIES else Interrupt
-    try:
-        return AttachedPolicy(spec.name, policy, run, is_shadow=spec.shadow, interrupt=interrupt)
-    except Exception as error:  # somebody else's initial_state
-        problem = f"initial_state failed with {type(error).__name__}: {error}"
-        raise InvalidSpec([Violation(f"{path}.name", spec.name, problem)]) from error
-
-
-def _attached_live(edit: PolicyEdit, run: RunInfo) -> AttachedPolicy:
-    """Make a policy while the run waits for it, which it does not do for ever."""
-    spec = PolicySpec(name=edit.policy, args=json.loads(edit.args or "{}"), shadow=edit.shadow)
-    try:
-        with Interrupt(ATTACHING_SECONDS):
-            return _attached(spec, "policy", run)
-    except PolicyHangs as error:
-        raise InvalidSpec([Violation("policy.name", edit.policy, f"to begin: {error}")]) from error
-
-
 def _blind_policies(spec: Spec, steering: Steering) -> Iterator[str]:
     """Name the policies that will never see what they look for."""
     for policy in steering.roster.policies:
@@ -202,9 +207,15 @@ def _blind_policies(spec: Spec, steering: Steering) -> Iterator[str]:
                 f"policy {policy.name} compares micro-batches and there are none: "
                 "set train.accumulate to 2 or more, or it never acts"
             )
-        takes_checkpoints = spec.checkpoint.every is not None or spec.checkpoint.seconds is not None
+        if spec.train.processes * spec.train.nodes > 1 and COMPARING_PARTS & set(policy.observes):
+            yield (
+                f"policy {policy.name} compares micro-batches, which is done where one process "
+                "has them all: with several it never acts"
+            )
+        kept = spec.checkpoint
+        has_way_back = kept.every or kept.seconds or kept.snapshots
         mends = isinstance(policy, AttachedPolicy) and policy.mends_non_finite
-        if mends and not takes_checkpoints:
+        if mends and not has_way_back:
             yield (
                 f"policy {policy.name} goes back to checkpoints and none are taken by themselves: "
                 "set checkpoint.every, or it only cuts the LR"

@@ -10,6 +10,7 @@ from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.groups import GROUP_ENTRY, GroupEntry, OptimizerSpec
 from rheostat.spec.models import DataSpec, ModelSpec, TrainSpec
 from rheostat.spec.section import Section, salvaged
+from rheostat.trainer.activations import forget_activations
 from rheostat.trainer.data import load_data
 from rheostat.trainer.data.batches import make_batches
 from rheostat.trainer.devices import find_device
@@ -17,6 +18,8 @@ from rheostat.trainer.groups import make_groups
 from rheostat.trainer.losses import find_loss
 from rheostat.trainer.models import build_model
 from rheostat.trainer.optimizers import check_arguments, make_optimizer
+from rheostat.trainer.precision import check_precision, check_scaling
+from rheostat.trainer.ring import lag_of
 
 S = TypeVar("S", bound=Section)
 T = TypeVar("T")
@@ -39,17 +42,21 @@ def check(document: Mapping[str, Any]) -> list[Violation]:
 
     train = _section(TrainSpec, document.get("train"))
     if train is not None:
-        attempt(lambda: find_device(train.device))
+        device = attempt(lambda: find_device(train.device))
+        if device is not None:
+            attempt(lambda: check_precision(train.precision, device))
         attempt(lambda: find_loss(train.loss))
     data_spec = _section(DataSpec, document.get("data"))
     data = attempt(lambda: load_data(data_spec)) if data_spec else None
     if data is not None and data_spec is not None:
-        size = data_spec.batch_size
-        attempt(lambda: make_batches(data, size, 0, torch.device("cpu")))
+        size, cpu = data_spec.batch_size, torch.device("cpu")
+        attempt(lambda: make_batches(data, size, 0, cpu, data_spec))
     model_spec = _section(ModelSpec, document.get("model"))
     model = None
     if model_spec is not None and data is not None:
         model = attempt(lambda: build_model(model_spec, data.description))
+    if model is not None and train is not None:
+        attempt(lambda: forget_activations(model, train.activation_checkpointing))
     entries = list(_entries(document.get("groups")))
     optimizer = _section(OptimizerSpec, document.get("optimizer"))
     if optimizer is not None:
@@ -58,7 +65,11 @@ def check(document: Mapping[str, Any]) -> list[Violation]:
         if model is not None and len(entries) == len(document.get("groups") or ()):
             groups = attempt(lambda: make_groups(model, [entry for _, entry in entries]))
         if cls is not None and groups is not None:
-            attempt(lambda: make_optimizer(optimizer, groups))
+            may_fuse = train is not None and not train.compile
+            made = attempt(lambda: make_optimizer(optimizer, groups, may_fuse=may_fuse))
+            if made is not None and train is not None:
+                attempt(lambda: check_scaling(train.precision, made))
+                attempt(lambda: lag_of(train, made, torch.device("cpu")))
     return violations
 
 

@@ -1,29 +1,56 @@
 """One optimizer step: forward, backward, a look at the loss, update."""
 
 import math
-from collections.abc import Collection, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from rheostat.spec.models import TrainSpec
-from rheostat.trainer.compiling import compiled_step
-from rheostat.trainer.gradients import GradientWatch
-from rheostat.trainer.losses import LossFunction, LossReader
-from rheostat.trainer.shortcuts import step_of, zero_grad_of
+from rheostat.trainer.compiling import compiled_model, compiled_step, is_compiled
+from rheostat.trainer.gradients import GradientWatch, Look
+from rheostat.trainer.losses import LossFunction
+from rheostat.trainer.masking import Mask
+from rheostat.trainer.parallel import SINGLE, Parallel
+from rheostat.trainer.precision import Precision
+from rheostat.trainer.sharding import whole_of
+from rheostat.trainer.shortcuts import backward, step_of, zero_grad_of
 
 
 class NonFiniteLoss(Exception):
-    """The loss of a step is NaN or infinite; the weights are those of the step before."""
+    """The loss of a step is NaN or infinite; the weights are those of the step before.
 
-    def __init__(self, loss: float, step: int) -> None:
+    Args:
+        loss: the loss.
+        step: the step that it is of.
+        at: number of finished steps when it was noticed; by default that step's, before its update.
+    """
+
+    def __init__(self, loss: float, step: int, at: int | None = None) -> None:
         self.loss, self.step = loss, step
+        self.left_out = 0 if at is None else at - step
+        """Number of steps that were taken since and changed no weight."""
+        later = f", noticed {self.left_out} steps later," if self.left_out else ""
         super().__init__(
-            f"the loss is {loss} at step {step}; the run stopped before the update, with the "
-            "weights of the step before. Lower the LR, warm it up, or look at this step's batch"
+            f"the loss is {loss} at step {step}{later}; the run stopped before the update, with "
+            "the weights of the step before. Lower the LR, warm it up, or look at this step's batch"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a step has left on the device for whoever reads it later; () tensors."""
+
+    loss: Tensor
+    norm: Tensor | None
+    """Total norm of its gradient before clipping, where it was measured."""
+    overflow: Tensor | None
+    """Above 0 where the loss scale was too large, and the update left out; None without one."""
+    scale: Tensor | None
+    """What the loss was multiplied by; None without a loss scale."""
+    look: Look | None
 
 
 class Learner:
@@ -39,6 +66,9 @@ class Learner:
         device: where all of it lives.
         observes: fields of an `Observation` to measure beside the loss.
         groups: names of the optimizer's groups, in their order, for what is measured by group.
+        precision: in which it computes; None makes that of `train`.
+        is_masked: whether `begin` is used too; see `Mask`.
+        parallel: how the run's processes share the batch.
     """
 
     def __init__(
@@ -50,33 +80,44 @@ class Learner:
         device: torch.device,
         observes: Collection[str] = (),
         groups: Sequence[str] = (),
+        precision: Precision | None = None,
+        *,
+        is_masked: bool = False,
+        parallel: Parallel = SINGLE,
     ) -> None:
         self.model = model
-        self._forward = torch.compile(model) if train.compile else model
+        self._parallel = parallel
+        self._forward = compiled_model(parallel.wrap(model), train.compile)
         self._loss = loss
         self._optimizer = optimizer
-        self._step = compiled_step(optimizer) if train.compile else step_of(optimizer)
+        self._mask = Mask(optimizer, device) if is_masked else None
+        compiles = bool(train.compile)
+        self._step = compiled_step(optimizer) if compiles else step_of(optimizer)
+        self._masked_step: Callable[[], object] = self._step
+        if self._mask is not None and compiles and is_compiled(optimizer):
+            self._masked_step = compiled_step(optimizer, unless=self._mask.has_failed)
         self._zero_grad = zero_grad_of(optimizer)
         self._parameters = [p for group in optimizer.param_groups for p in group["params"]]
         carriers = (group["params"] for group in optimizer.param_groups)
         self._groups = dict(zip(groups, carriers, strict=False))
         self._clip = train.grad_clip
         self._accumulate = train.accumulate
-        self._reader = LossReader(device)
-        self._precision: AbstractContextManager[object] = (
-            torch.autocast(device.type, dtype=torch.bfloat16)
-            if train.precision == "bfloat16"
-            else nullcontext()
-        )
+        self._reader = parallel.reader(device)
+        self._precision = Precision(train.precision, device) if precision is None else precision
+        self._scales = self._precision.scaler is not None
         self._needs_closure = isinstance(optimizer, torch.optim.LBFGS)
         # The common case has a path of its own: each Python frame costs a microsecond there.
-        self._is_plain = train.precision == "float32" and train.accumulate == 1
+        self._is_plain = self._precision.is_plain and train.accumulate == 1 and parallel.is_alone
         self.watch: GradientWatch | None = None
         """What compares gradients; None while no policy wants to know."""
         self.observe(observes)
         self.gradient_norm: Tensor | None = None
         """Total norm of the gradients of the last step that measured it, before clipping; on the
-        device."""
+        device. None too where that step's overflowed."""
+        self.loss_scale: float | None = None
+        """What `learn` multiplied the last step's loss by; None without a loss scale."""
+        self.has_skipped = False
+        """Whether that was too large, and the update left out."""
 
     def observe(self, observes: Collection[str]) -> None:
         """Measure these fields of an `Observation` from now on, and no others that cost time."""
@@ -97,46 +138,89 @@ class Learner:
         """
         if self._needs_closure:
             return self._learn_by_closure(step, inputs, targets)
+        self._backward(inputs, targets)
+        value = self._finite(step)
+        if self._scales and self._overflows():
+            return value
+        if self.watch is not None:
+            self.watch.finish()
+        if measure_norm or self._clip is not None:
+            self._look_at_gradients()
+        self._step()
+        if self._scales:
+            self._precision.finish_step()
+        return value
+
+    def begin(self, inputs: Tensor, targets: Tensor, measure_norm: bool) -> Left:
+        """Queue one optimizer step on the device and return what it will leave there.
+
+        A loss that is not finite, of this step or of one before, leaves the weights as they are.
+        """
+        assert self._mask is not None
+        self._backward(inputs, targets)
+        loss = self._reader.on_device()
+        overflow = self._precision.unscale(self._optimizer)
+        look = None if self.watch is None else self.watch.look()
+        if measure_norm or self._clip is not None:
+            self._look_at_gradients()
+        self._mask.look(loss, overflow)
+        if self._masked_step is self._step:
+            with self._mask:
+                self._step()
+        else:
+            self._masked_step()
+        scale = self._precision.factor()
+        self._precision.finish_step()
+        return Left(loss, self.gradient_norm if measure_norm else None, overflow, scale, look)
+
+    def _backward(self, inputs: Tensor, targets: Tensor) -> Tensor:
+        """Make the batch's gradients, in as many parts as the spec says; () mean loss."""
         self._zero_grad()
         if self.watch is not None:
             self.watch.begin()
         if self._is_plain:
             loss = self._loss(self._forward(inputs), targets)
             self._reader.take(loss)
-            loss.backward()  # type: ignore[no-untyped-call]
-        else:
-            self._backward(inputs, targets)
-        if self.watch is not None:
-            self.watch.finish()
-        if measure_norm or self._clip is not None:
-            self._look_at_gradients()
-        value = self._finite(step)
-        self._step()
-        return value
-
-    def _backward(self, inputs: Tensor, targets: Tensor) -> Tensor:
-        """Add the batch's gradients, in as many parts as the spec says; () mean loss."""
+            backward(loss)
+            return loss
         parts = list(
             zip(inputs.chunk(self._accumulate), targets.chunk(self._accumulate), strict=True)
         )
+        self._parallel.begin_batch(targets)
         total = torch.zeros((), device=inputs.device)
-        for part, wanted in parts:
-            with self._precision:
-                loss = self._loss(self._forward(part), wanted) * (len(part) / len(inputs))
-            loss.backward()  # type: ignore[no-untyped-call]
-            total += loss.detach()
+        for number, (part, wanted) in enumerate(parts, start=1):
+            is_last = number == len(parts)
+            with self._parallel.accumulating(is_last=is_last):
+                with self._precision.autocast():
+                    loss = self._loss(self._forward(part), wanted)
+                    loss = loss * self._parallel.share_of(wanted, targets)
+                total += loss.detach()
+                if is_last:
+                    self._reader.take(total)
+                self._precision.scaled(loss).backward()  # type: ignore[no-untyped-call]
             if self.watch is not None and self.watch.compares_parts:
-                self.watch.note_part(len(part), len(inputs))
-        self._reader.take(total)
+                self.watch.note_part(len(part), len(inputs), self._precision.factor())
         return total
+
+    def _overflows(self) -> bool:
+        """Whether the loss scale was too large for this step, whose update is then left out."""
+        self.loss_scale = self._precision.scale()
+        overflow = self._precision.unscale(self._optimizer)
+        self.has_skipped = overflow is not None and overflow.item() > 0
+        if self.has_skipped:
+            self._precision.finish_step()
+            self.gradient_norm = None
+            if self.watch is not None:
+                self.watch.forget()
+        return self.has_skipped
 
     def _look_at_gradients(self) -> None:
         """Measure the gradients' norm, and clip them where the spec says so."""
         if self._clip is not None:
-            self.gradient_norm = clip_grad_norm_(self._parameters, self._clip)
+            self.gradient_norm = whole_of(clip_grad_norm_(self._parameters, self._clip))
         else:
             gradients = [p.grad for p in self._parameters if p.grad is not None]
-            self.gradient_norm = get_total_norm(gradients)
+            self.gradient_norm = whole_of(get_total_norm(gradients))
 
     def _finite(self, step: int) -> float:
         """Return the loss on the host, unless it is not finite."""
@@ -149,11 +233,11 @@ class Learner:
         """Let an optimizer that evaluates the loss several times a step (LBFGS) do so."""
 
         def evaluate() -> Tensor:
-            self._zero_grad()
             loss = self._backward(inputs, targets)
-            self._finite(step)
+            value = self._finite(step)
             self._look_at_gradients()
-            return loss
+            # Where to go depends on it: every process must see the loss of the whole batch.
+            return loss if self._parallel.is_alone else loss.new_tensor(value)
 
         first: Tensor = self._optimizer.step(evaluate)  # type: ignore[assignment,arg-type]
         return float(first.detach())

@@ -53,6 +53,7 @@ class Link:
         patience: seconds without any daemon after which the run is to end in order, as if it had
             been told to stop; None is never.
         clock: seconds that only go forward.
+        pid: process id of the trainer; None is this process's.
     """
 
     def __init__(
@@ -63,7 +64,9 @@ class Link:
         *,
         patience: float | None = None,
         clock: Callable[[], float] = time.monotonic,
+        pid: int | None = None,
     ) -> None:
+        self._pid = os.getpid() if pid is None else pid
         self._link_file = link_file
         self._run, self._token = run, token
         self._patience = patience
@@ -226,7 +229,7 @@ class Link:
         hello = Hello(
             run=self._run,
             token=self._token,
-            pid=os.getpid(),
+            pid=self._pid,
             revision=outstanding.revision,
             step=outstanding.snapshot.step if outstanding.snapshot else 0,
             is_paused=self._is_paused,

@@ -1,12 +1,12 @@
 """What the daemon tells a loop to do, at the boundary where that arrives."""
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 from rheostat.runs.messages import (
     Applied,
     ChangeCommand,
     EvaluateCommand,
-    Evaluated,
     Kept,
     Message,
     PauseCommand,
@@ -24,13 +24,36 @@ from rheostat.runs.messages import (
 )
 from rheostat.steering.records import Decision
 from rheostat.steering.steering import Outcome, Steering
-from rheostat.trainer.checkpoints.saver import Saver
-from rheostat.trainer.probing import Prober
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.refusals import refusal
 from rheostat_policies import Action
 
-Evaluate = Callable[[EvaluateCommand], Evaluated]
+Evaluate = Callable[[EvaluateCommand], Message]
+"""Looks at the validation set and returns what was found, or why that cannot be."""
+
+
+class Saves(Protocol):
+    """Takes checkpoints when it is time to."""
+
+    def ask(self, command: SaveCommand) -> None:
+        """Have a checkpoint taken as soon as that can be."""
+        ...
+
+    def owe(self, reason: str) -> None:
+        """Have a checkpoint taken because the run is going to stand still or to end."""
+        ...
+
+
+class Probes(Protocol):
+    """Tries LRs out when it is time to."""
+
+    def ask(self, command: ProbeCommand, *, is_paused: bool) -> list[Message]:
+        """Take an operator's probe, or return its refusal."""
+        ...
+
+    def refuse(self, why: str) -> list[Message]:
+        """Return the refusals of what operators have asked for and not got."""
+        ...
 
 
 class Obeying:
@@ -48,8 +71,8 @@ class Obeying:
         self,
         steering: Steering,
         progress: Progress,
-        saver: Saver | None,
-        prober: Prober,
+        saver: Saves | None,
+        prober: Probes,
         evaluate: Evaluate,
     ) -> None:
         self.is_paused = False

@@ -12,6 +12,7 @@ from torch.optim import LBFGS, Optimizer
 
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.groups import GroupEntry, GroupSpec, HeadPreset, MuonPreset, OptimizerSpec
+from rheostat.trainer.fusing import is_fused
 from rheostat.trainer.groups import ParamGroup
 from rheostat.trainer.split import SplitOptimizer
 
@@ -95,10 +96,17 @@ def _arguments(
             yield path, entry.optimizer, f"{path}.args", entry.args
 
 
-def make_optimizer(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimizer:
+def make_optimizer(
+    spec: OptimizerSpec, groups: Sequence[ParamGroup], *, may_fuse: bool = False
+) -> Optimizer:
     """Make the optimizer with one torch param group per group, in order.
 
     Groups that have the same optimizer share it; where there are several, they step as one.
+
+    Args:
+        spec: the run's.
+        groups: what it steps.
+        may_fuse: whether it steps in a fused kernel where there is one and the spec says nothing.
 
     Raises:
         InvalidSpec: if a class refuses its arguments, in its own words; if a preset gives a group
@@ -113,7 +121,7 @@ def make_optimizer(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimiz
     carriers: dict[str, dict[str, Any]] = {}
     for kind in kinds:
         own = [group for group in groups if (group.terms.optimizer or spec) == kind]
-        part = _make_part(kind, own)
+        part = _make_part(kind, own, may_fuse)
         parts.append(part)
         carriers.update(zip((group.name for group in own), part.param_groups, strict=True))
         if len(kinds) > 1 and isinstance(part, LBFGS):
@@ -125,7 +133,7 @@ def make_optimizer(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimiz
     return SplitOptimizer(parts, [carriers[group.name] for group in groups])
 
 
-def _make_part(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimizer:
+def _make_part(spec: OptimizerSpec, groups: Sequence[ParamGroup], may_fuse: bool) -> Optimizer:
     path = groups[0].terms.optimizer_path
     cls = find_optimizer(spec, path)
     violations = [
@@ -140,6 +148,12 @@ def _make_part(spec: OptimizerSpec, groups: Sequence[ParamGroup]) -> Optimizer:
         {"params": [parameter for _, parameter in group.parameters], **group.terms.args}
         for group in groups
     ]
+    if may_fuse and is_fused(
+        cls,
+        [args, *(group.terms.args for group in groups)],
+        [parameter for group in groups for _, parameter in group.parameters],
+    ):
+        args["fused"] = True
     try:
         return cls(torch_groups, **args)
     except (ValueError, TypeError, RuntimeError, AssertionError) as error:

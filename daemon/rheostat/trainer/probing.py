@@ -20,8 +20,8 @@ from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
 from rheostat.trainer.learning import Learner, NonFiniteLoss
 from rheostat.trainer.peers import Peer
+from rheostat.trainer.ranks import Ranks, Restorable
 from rheostat.trainer.refusals import refusal
-from rheostat.trainer.snapshot import Snapshot
 from rheostat_policies import ProbeResult
 
 Rates = Callable[[int], list[float]]
@@ -48,11 +48,13 @@ class Prober:
     Args:
         parts: of the run.
         link: where commands come from.
+        ranks: the processes that train it.
     """
 
-    def __init__(self, parts: Parts, link: Peer) -> None:
+    def __init__(self, parts: Parts, link: Peer, ranks: Ranks) -> None:
         self._parts = parts
         self._link = link
+        self._ranks = ranks
         self._asked: list[ProbeCommand] = []
         self._late: list[ToTrainer] = []
         self.is_interrupted = False
@@ -99,7 +101,8 @@ class Prober:
         answers: list[Message] = []
         watch, learner.watch = learner.watch, None
         norm = learner.gradient_norm
-        attempt = partial(self._try, step, learner, actuator, Snapshot(self._parts))
+        snapshot = self._ranks.snapshot(self._parts)
+        attempt = partial(self._try, step, learner, actuator, snapshot)
         try:
             policies = list(self._parts.steering.roster.probing)
             found = [self._for_policy(policy, step, attempt) for policy in policies]
@@ -151,7 +154,7 @@ class Prober:
         step: int,
         learner: Learner,
         actuator: Actuator,
-        snapshot: Snapshot,
+        snapshot: Restorable,
         rates: Rates,
         steps: int,
     ) -> tuple[float, ...]:
@@ -165,7 +168,9 @@ class Prober:
         try:
             for at in range(step, step + steps):
                 self._look_up()
-                actuator.write(rates(at))
+                tried = rates(at)
+                actuator.write(tried)
+                self._ranks.begin_step(self._parts, at + skipped, tried, False, is_trial=True)
                 inputs, targets = self._parts.batches.batch(at + skipped)
                 losses.append(learner.learn(at, inputs, targets, measure_norm=False))
         except NonFiniteLoss as error:

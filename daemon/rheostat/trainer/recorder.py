@@ -10,7 +10,6 @@ from rheostat.runs.records import StepRows
 from rheostat.steering.records import Components
 
 _Row = tuple[
-    float,
     Sequence[float],
     Sequence[float],
     Components | None,
@@ -29,28 +28,46 @@ class Recorder:
         self._groups = tuple(groups)
         self._first_step = 0
         self._rows: list[_Row] = []
+        self._train_losses: list[float | None] = []
         self._gradient_norm: dict[int, float] = {}
         self._validation_loss: dict[int, float] = {}
         self._validation_accuracy: dict[int, float] = {}
+        self._skipped: dict[int, float] = {}
 
     def record(
         self,
         step: int,
-        train_loss: float,
+        train_loss: float | None,
         learning_rates: Sequence[float],
         bases: Sequence[float],
         components: Components | None,
         momenta: Sequence[float | None],
         duration: float,
+        *,
+        waits: bool = False,
     ) -> None:
-        """Note one finished step; the sequences are kept, not copied."""
+        """Note one finished step; the sequences are kept, not copied.
+
+        A loss that is not known is None, and NaN in its column. A step that waits for its loss gets
+        it by `complete`, and is told then, as are those after it.
+        """
         if not self._rows:
             self._first_step = step
-        self._rows.append((train_loss, learning_rates, bases, components, momenta, duration))
+        self._rows.append((learning_rates, bases, components, momenta, duration))
+        if not waits:
+            self._train_losses.append(train_loss)
+
+    def complete(self, train_loss: float) -> None:
+        """Note the loss of the oldest step that waits for it."""
+        self._train_losses.append(train_loss)
 
     def record_gradient_norm(self, step: int, norm: float) -> None:
         """Note the total gradient norm measured in a step."""
         self._gradient_norm[step] = norm
+
+    def record_skip(self, step: int, loss_scale: float) -> None:
+        """Note that a loss scale was too large for a step, and its update left out."""
+        self._skipped[step] = loss_scale
 
     def record_validation(self, steps: int, loss: float, accuracy: float | None) -> None:
         """Note a validation after a number of finished steps."""
@@ -60,26 +77,31 @@ class Recorder:
 
     def take(self) -> StepRows | None:
         """Return what was noted since the last time, None when nothing was."""
-        if not self._rows and not self._validation_loss:
+        train_losses = self._train_losses
+        if not train_losses and not self._validation_loss:
             return None
-        rows, self._rows = self._rows, []
+        count, first_step = len(train_losses), self._first_step
+        rows, self._rows = self._rows[:count], self._rows[count:]
+        self._train_losses, self._first_step = [], first_step + count
         norms, self._gradient_norm = self._gradient_norm, {}
         losses, self._validation_loss = self._validation_loss, {}
         accuracies, self._validation_accuracy = self._validation_accuracy, {}
-        columns = zip(*rows, strict=True) if rows else ((),) * 6
-        train_losses, rates, bases, components, momenta, durations = columns
+        skipped, self._skipped = self._skipped, {}
+        columns = zip(*rows, strict=True) if rows else ((),) * 5
+        rates, bases, components, momenta, durations = columns
         return StepRows(
-            first_step=self._first_step,
-            count=len(rows),
+            first_step=first_step,
+            count=count,
             train_loss=pack(train_losses),
             learning_rate=self._columns(rates),
             base=self._columns(bases),
-            components=_changes(components, self._first_step),
+            components=_changes(components, first_step),
             momentum=self._columns(momenta),
             duration=pack(durations),
             gradient_norm=norms,
             validation_loss=losses,
             validation_accuracy=accuracies,
+            skipped_at_loss_scale=skipped,
         )
 
     def _columns(self, rows: Sequence[Sequence[float | None]]) -> dict[str, bytes]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from rheostat.runs.messages import Decided, Message, Offended, Telemetry, Unacknowledged
 from rheostat.runs.records import Snapshot
 from rheostat.steering.steering import Steering
+from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.recorder import Recorder, pack
@@ -24,14 +25,23 @@ class Reporter:
         steering: of the run.
         progress: of the run.
         batch_size: samples of a step.
+        saver: of its checkpoints; None where none are taken.
     """
 
-    def __init__(self, link: Peer, steering: Steering, progress: Progress, batch_size: int) -> None:
+    def __init__(
+        self,
+        link: Peer,
+        steering: Steering,
+        progress: Progress,
+        batch_size: int,
+        saver: Saver | None = None,
+    ) -> None:
         self.recorder = Recorder([group.name for group in steering.groups])
         self._progress = progress
         self._link = link
         self._steering = steering
         self._batch_size = batch_size
+        self._saver = saver
         self._reported_at = self._speed_since = time.perf_counter()
         self._speed_since_step = progress.step
         self._steps_per_second: float | None = None
@@ -85,7 +95,10 @@ class Reporter:
             validation_accuracy=progress.validation_accuracy,
             validation_step=progress.validation_step,
             samples=progress.step * self._batch_size,
+            loss_scale=progress.loss_scale,
+            skipped_updates=progress.skipped_updates,
             steps_per_second=self._steps_per_second,
             guardrail_interventions=dict(steering.interventions),
             policies=steering.roster.statuses(),
+            in_memory=() if self._saver is None else self._saver.in_memory,
         )

@@ -20,6 +20,7 @@ from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.generators import recall_generators
 from rheostat.trainer.progress import Progress
+from rheostat.trainer.ranks import Ranks
 from rheostat.trainer.refusals import refusal
 
 UNRESTORED = "unrestored"
@@ -38,13 +39,22 @@ class Returning:
         parts: of the run.
         progress: of the run; changed in place.
         saver: of its checkpoints; None where none are taken.
+        ranks: the processes that train it.
         equip: makes what looks at the training anew, for a state.
     """
 
-    def __init__(self, parts: Parts, progress: Progress, saver: Saver | None, equip: Equip) -> None:
+    def __init__(
+        self,
+        parts: Parts,
+        progress: Progress,
+        saver: Saver | None,
+        ranks: Ranks,
+        equip: Equip,
+    ) -> None:
         self._parts = parts
         self._progress = progress
         self._saver = saver
+        self._ranks = ranks
         self._equip = equip
 
     def obey(self, command: RollbackCommand) -> list[Message]:
@@ -65,7 +75,7 @@ class Returning:
             request_id=command.request_id,
             requested_at=command.requested_at,
         )
-        refused = self._parts.steering.add(_changes(command, decision))
+        refused = self._parts.steering.add(changes_after(command, decision))
         # Last of all: whatever was made just now may have drawn from them.
         recall_generators(generators_of(state))
         warnings = [Warned(text=f"the run went back, and then: {one}") for one in refused]
@@ -86,7 +96,7 @@ class Returning:
         assert restore is not None
         until = self._progress.step - restore.back_steps
         saver = self._saver
-        state = None if saver is None else saver.find(until, else_oldest=True)
+        state = None if saver is None else saver.find(until, else_oldest=True, repeatable=True)
         problem = ""
         if state is None:
             problem = "there is no good checkpoint to go back to"
@@ -124,6 +134,7 @@ class Returning:
         assert self._saver is not None
         parts, progress = self._parts, self._progress
         restore_tensors(parts, state)
+        self._ranks.spread(state)
         before = progress_of(state)
         for name in before.__struct_fields__:
             setattr(progress, name, getattr(before, name))
@@ -133,7 +144,7 @@ class Returning:
         return decision
 
 
-def _changes(command: RollbackCommand, decision: Decision) -> list[Change]:
+def changes_after(command: RollbackCommand, decision: Decision) -> list[Change]:
     """Return what is to be done to the LR after it."""
     told = f"after rollback {decision.revision}"
     asked: Any = {"principal": command.principal, "requested_at": command.requested_at}

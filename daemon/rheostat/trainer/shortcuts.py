@@ -1,14 +1,36 @@
-"""An optimizer's `step` and `zero_grad` without what nobody asked for.
+"""A backward pass, an optimizer's `step` and its `zero_grad` without what nobody asked for.
 
-torch wraps both for its profiler and for hooks. At a half-millisecond step that costs 70 us, an
-eighth of everything, whether anybody profiles or not. Where an optimizer has no hooks and does
-not override them, the same work is done without the wrapping; the results are bit for bit equal.
+torch wraps them for its profiler, for hooks, and for arguments of all kinds. At a half-millisecond
+step that costs 70 us, an eighth of everything, whether anybody profiles or not. Where an optimizer
+has no hooks and does not override them, and a loss is a plain tensor, the same work is done without
+the wrapping; the results are bit for bit equal.
 """
 
 from collections.abc import Callable
 
+import torch
+from torch import Tensor
+from torch.autograd.graph import _engine_run_backward
 from torch.optim import Optimizer
 from torch.optim import optimizer as torch_optimizer
+
+from rheostat.trainer.kernels import KernelStep, has_kernel
+
+
+def backward(loss: Tensor) -> None:
+    """Do what `loss.backward()` does; 20 us faster where the () loss is of no class of its own."""
+    if type(loss) is not Tensor:
+        loss.backward()  # type: ignore[no-untyped-call]
+        return
+    _engine_run_backward(
+        (loss,),
+        (torch.ones_like(loss),),
+        False,  # keep the graph
+        False,  # make one of the gradients
+        (),  # inputs: all leaves
+        allow_unreachable=True,
+        accumulate_grad=True,
+    )
 
 
 def step_of(optimizer: Optimizer) -> Callable[[], object]:
@@ -17,7 +39,8 @@ def step_of(optimizer: Optimizer) -> Callable[[], object]:
     is_wrapped_by_torch = getattr(type(optimizer).step, "hooked", False)
     if plain is None or not is_wrapped_by_torch or "step" in vars(optimizer) or _hooks(optimizer):
         return optimizer.step
-    return plain.__get__(optimizer)  # type: ignore[no-any-return]
+    own: Callable[[], object] = plain.__get__(optimizer)
+    return KernelStep(optimizer, own) if has_kernel(optimizer) else own
 
 
 def zero_grad_of(optimizer: Optimizer) -> Callable[[], None]:

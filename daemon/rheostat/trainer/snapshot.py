@@ -12,6 +12,7 @@ from rheostat.trainer.building import Parts
 from rheostat.trainer.checkpoints.gathering import extra_states
 from rheostat.trainer.checkpoints.restoring import is_same
 from rheostat.trainer.generators import recall_generators, remember_generators
+from rheostat.trainer.sharding import part_of
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, torch.dtype, torch.device)
 
@@ -37,6 +38,7 @@ class Snapshot:
         self._backs += [keeping.keep(module._buffers) for module in model.modules()]
         self._backs.append(keeping.keep(parts.optimizer))
         self._extra = copy.deepcopy(extra_states(model))
+        self._loss_scale = parts.precision.memory()
         self._generators = remember_generators(parts.device)
         self._without_gradient = [one for one in model.parameters() if one.grad is None]
 
@@ -50,6 +52,7 @@ class Snapshot:
             modules[name].set_extra_state(copy.deepcopy(extra))
         for parameter in self._without_gradient:
             parameter.grad = None
+        self._parts.precision.recall(self._loss_scale)
         recall_generators(self._generators)
 
 
@@ -103,7 +106,7 @@ class _Keeping:
 
 
 def _kept_tensor(tensor: Tensor) -> Back:
-    own = tensor.detach()
+    own = part_of(tensor.detach())
     kept = own.to("cpu", copy=True)
 
     def back() -> Tensor:

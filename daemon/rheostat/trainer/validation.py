@@ -1,39 +1,60 @@
 """How good the model is on data it does not learn from."""
 
-from collections.abc import Callable, Iterable
+from rheostat.runs.messages import EvaluateCommand, Evaluated
+from rheostat.trainer.building import Parts
+from rheostat.trainer.equipment import Equipment
+from rheostat.trainer.generators import undisturbed
+from rheostat.trainer.modes import evaluating
+from rheostat.trainer.progress import Progress
+from rheostat.trainer.ranks import Ranks
+from rheostat.trainer.recorder import Recorder
 
-import torch
-from torch import Tensor, nn
 
-from rheostat.trainer.losses import LossFunction
+class Validator:
+    """Looks at a run's validation set: as the spec has it, and for somebody who asks.
 
-
-@torch.no_grad()
-def validate(
-    model: nn.Module,
-    loss: LossFunction,
-    batches: Iterable[tuple[Tensor, Tensor]],
-    see: Callable[[Tensor], None] | None = None,
-) -> tuple[float, float | None]:
-    """Return the mean loss and the accuracy of a model in evaluation mode over a validation set.
-
-    Every sample counts once, in fixed order, summed in double precision; accuracy is the share of
-    samples whose largest output is their class, None where targets are not classes. `see` is
-    shown the outputs of each batch.
+    Args:
+        parts: of the run.
+        progress: of the run; takes what is measured.
+        ranks: the processes that train it.
+        equipment: of the run; sees the model's outputs.
+        recorder: takes what is measured.
     """
-    samples, classes = 0, True
-    sums: list[Tensor] = []
-    hits: list[Tensor] = []
-    for inputs, targets in batches:
-        outputs = model(inputs)
-        if see is not None:
-            see(outputs)
-        sums.append(loss(outputs, targets).double() * len(targets))
-        classes = classes and not targets.is_floating_point() and targets.ndim == 1
-        if classes:
-            hits.append((outputs.argmax(dim=1) == targets).sum())
-        samples += len(targets)
-    # One wait for the device, at the end.
-    total = float(torch.stack(sums).sum()) if sums else 0.0
-    correct = int(torch.stack(hits).sum()) if hits else 0
-    return total / max(1, samples), correct / max(1, samples) if classes else None
+
+    def __init__(
+        self,
+        parts: Parts,
+        progress: Progress,
+        ranks: Ranks,
+        equipment: Equipment,
+        recorder: Recorder,
+    ) -> None:
+        self._parts = parts
+        self._ranks = ranks
+        self._progress = progress
+        self._equipment = equipment
+        self._recorder = recorder
+
+    def validate(self) -> None:
+        """Measure the model after the steps finished, for policies, records and checkpoints."""
+        parts, watch, progress = self._parts, self._equipment.predictions, self._progress
+        self._equipment.collect()
+        with evaluating(parts.model, parts.optimizer):
+            see = None if watch.is_idle else watch.see
+            loss, accuracy = self._ranks.validate(parts, see)
+            watch.finish()
+        progress.validation_loss, progress.validation_accuracy = loss, accuracy
+        progress.validation_step = progress.step
+        self._recorder.record_validation(progress.step, loss, accuracy)
+
+    def answer(self, command: EvaluateCommand) -> Evaluated:
+        """Measure it for somebody who asked, so that the run does not notice."""
+        parts = self._parts
+        with undisturbed(parts.device), evaluating(parts.model, parts.optimizer):
+            loss, accuracy = self._ranks.validate(parts)
+        return Evaluated(
+            command_id=command.command_id,
+            step=self._progress.step,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+        )

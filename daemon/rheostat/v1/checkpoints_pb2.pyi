@@ -21,67 +21,6 @@ else:
 DESCRIPTOR: _descriptor.FileDescriptor
 
 @_typing.final
-class Checkpoint(_message.Message):
-    """Checkpoint is everything that a run needs to go on from a step."""
-
-    DESCRIPTOR: _descriptor.Descriptor
-
-    STEP_FIELD_NUMBER: _builtins.int
-    REVISION_FIELD_NUMBER: _builtins.int
-    CREATED_AT_FIELD_NUMBER: _builtins.int
-    REASON_FIELD_NUMBER: _builtins.int
-    VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
-    PINNED_FIELD_NUMBER: _builtins.int
-    BYTES_FIELD_NUMBER: _builtins.int
-    PATH_FIELD_NUMBER: _builtins.int
-    UNDONE_BY_FIELD_NUMBER: _builtins.int
-    step: _builtins.int
-    """step is the number of finished steps, and so the index of the next."""
-    revision: _builtins.int
-    """revision is that of the newest decision in it."""
-    created_at: _builtins.float
-    """created_at is in seconds since the epoch."""
-    reason: _builtins.str
-    """reason is every, asked, best, pause or stop, or fork of another run's."""
-    validation_loss: _builtins.float
-    """validation_loss was measured after this very step; absent where it was not."""
-    pinned: _builtins.bool
-    """pinned says whether it is kept until somebody removes it."""
-    bytes: _builtins.int
-    """bytes is the size of all its files."""
-    path: _builtins.str
-    """path is its folder on the daemon's machine."""
-    undone_by: _builtins.int
-    """undone_by is the revision of the rollback that has undone what it holds; absent where none has."""
-    def __init__(
-        self,
-        *,
-        step: _builtins.int = ...,
-        revision: _builtins.int = ...,
-        created_at: _builtins.float = ...,
-        reason: _builtins.str = ...,
-        validation_loss: _builtins.float | None = ...,
-        pinned: _builtins.bool = ...,
-        bytes: _builtins.int = ...,
-        path: _builtins.str = ...,
-        undone_by: _builtins.int | None = ...,
-    ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
-    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "bytes", b"bytes", "created_at", b"created_at", "path", b"path", "pinned", b"pinned", "reason", b"reason", "revision", b"revision", "step", b"step", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
-    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType__undone_by: _TypeAlias = _typing.Literal["undone_by"]  # noqa: Y015
-    _WhichOneofArgType__undone_by: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by"]  # noqa: Y015
-    _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
-    _WhichOneofArgType__validation_loss: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss"]  # noqa: Y015
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone_by) -> _WhichOneofReturnType__undone_by | None: ...
-    @_typing.overload
-    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_loss) -> _WhichOneofReturnType__validation_loss | None: ...
-
-Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015
-
-@_typing.final
 class SaveCheckpointRequest(_message.Message):
     """SaveCheckpointRequest names a run."""
 
@@ -115,13 +54,13 @@ class SaveCheckpointResponse(_message.Message):
 
     CHECKPOINT_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def checkpoint(self) -> Global___Checkpoint:
+    def checkpoint(self) -> _types_pb2.Checkpoint:
         """checkpoint is the new one."""
 
     def __init__(
         self,
         *,
-        checkpoint: Global___Checkpoint | None = ...,
+        checkpoint: _types_pb2.Checkpoint | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["checkpoint", b"checkpoint"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -161,13 +100,13 @@ class ListCheckpointsResponse(_message.Message):
 
     CHECKPOINTS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Checkpoint]:
+    def checkpoints(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Checkpoint]:
         """checkpoints are oldest first; those that are undone come last."""
 
     def __init__(
         self,
         *,
-        checkpoints: _abc.Iterable[Global___Checkpoint] | None = ...,
+        checkpoints: _abc.Iterable[_types_pb2.Checkpoint] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
@@ -187,6 +126,8 @@ class ForkRunRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     STEP_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    UNDONE_FIELD_NUMBER: _builtins.int
+    PRECEDENCE_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """run is the name of the run to go on from."""
     spec: _builtins.str
@@ -198,6 +139,15 @@ class ForkRunRequest(_message.Message):
     """step takes the newest good checkpoint of at most so many finished steps; absent is the newest."""
     request_id: _builtins.str
     """request_id makes the same request again return the first run; empty is none."""
+    undone: _builtins.int
+    """undone takes a checkpoint that the rollback of this revision has undone; absent is one that
+    stands.
+    """
+    precedence: _builtins.str
+    """precedence is "spec" to have the LRs that the spec says, and "checkpoint" to go on with its
+    schedule, overrides and policies, which is refused where the spec differs in one of those named
+    above; empty is the checkpoint's unless it differs.
+    """
     def __init__(
         self,
         *,
@@ -205,14 +155,21 @@ class ForkRunRequest(_message.Message):
         spec: _builtins.str = ...,
         step: _builtins.int | None = ...,
         request_id: _builtins.str = ...,
+        undone: _builtins.int | None = ...,
+        precedence: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "step", b"step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "_undone", b"_undone", "step", b"step", "undone", b"undone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "request_id", b"request_id", "run", b"run", "spec", b"spec", "step", b"step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_step", b"_step", "_undone", b"_undone", "precedence", b"precedence", "request_id", b"request_id", "run", b"run", "spec", b"spec", "step", b"step", "undone", b"undone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__step: _TypeAlias = _typing.Literal["step"]  # noqa: Y015
     _WhichOneofArgType__step: _TypeAlias = _typing.Literal["_step", b"_step"]  # noqa: Y015
+    _WhichOneofReturnType__undone: _TypeAlias = _typing.Literal["undone"]  # noqa: Y015
+    _WhichOneofArgType__undone: _TypeAlias = _typing.Literal["_undone", b"_undone"]  # noqa: Y015
+    @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__step) -> _WhichOneofReturnType__step | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone) -> _WhichOneofReturnType__undone | None: ...
 
 Global___ForkRunRequest: _TypeAlias = ForkRunRequest  # noqa: Y015
 
@@ -258,8 +215,8 @@ class RollbackRunRequest(_message.Message):
     run: _builtins.str
     """run is its name."""
     step: _builtins.int
-    """step takes the newest good checkpoint of at most so many finished steps; absent is the newest of
-    all, unless there is back_steps.
+    """step takes the newest good checkpoint of at most so many finished steps, on the disk or in
+    memory; absent is the newest of all, unless there is back_steps.
     """
     back_steps: _builtins.int
     """back_steps takes the newest that is at least so many steps old; not together with step."""

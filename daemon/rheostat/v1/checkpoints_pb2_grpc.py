@@ -69,7 +69,8 @@ class CheckpointsServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListCheckpoints(self, request, context):
-        """ListCheckpoints returns those of a run, oldest first, and then those that are undone.
+        """ListCheckpoints returns those of a run, oldest first, with the snapshots that its trainer keeps
+        in memory, and then those that are undone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

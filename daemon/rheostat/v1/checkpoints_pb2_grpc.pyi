@@ -36,7 +36,9 @@ class CheckpointsStub:
     SaveCheckpoint: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.SaveCheckpointRequest, _checkpoints_pb2.SaveCheckpointResponse]
     """SaveCheckpoint takes one at the next step, and answers when it is on the disk."""
     ListCheckpoints: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.ListCheckpointsRequest, _checkpoints_pb2.ListCheckpointsResponse]
-    """ListCheckpoints returns those of a run, oldest first, and then those that are undone."""
+    """ListCheckpoints returns those of a run, oldest first, with the snapshots that its trainer keeps
+    in memory, and then those that are undone.
+    """
     ForkRun: _grpc.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]
     """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
     history and its step rows begin with those of the other, which is not touched.
@@ -54,7 +56,9 @@ class CheckpointsAsyncStub(CheckpointsStub):
     SaveCheckpoint: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.SaveCheckpointRequest, _checkpoints_pb2.SaveCheckpointResponse]  # type: ignore[assignment]
     """SaveCheckpoint takes one at the next step, and answers when it is on the disk."""
     ListCheckpoints: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ListCheckpointsRequest, _checkpoints_pb2.ListCheckpointsResponse]  # type: ignore[assignment]
-    """ListCheckpoints returns those of a run, oldest first, and then those that are undone."""
+    """ListCheckpoints returns those of a run, oldest first, with the snapshots that its trainer keeps
+    in memory, and then those that are undone.
+    """
     ForkRun: _aio.UnaryUnaryMultiCallable[_checkpoints_pb2.ForkRunRequest, _checkpoints_pb2.ForkRunResponse]  # type: ignore[assignment]
     """ForkRun makes a new run that goes on from a checkpoint of another one, and queues it. Its
     history and its step rows begin with those of the other, which is not touched.
@@ -81,7 +85,9 @@ class CheckpointsServicer(metaclass=_abc_1.ABCMeta):
         request: _checkpoints_pb2.ListCheckpointsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_checkpoints_pb2.ListCheckpointsResponse, _abc.Awaitable[_checkpoints_pb2.ListCheckpointsResponse]]:
-        """ListCheckpoints returns those of a run, oldest first, and then those that are undone."""
+        """ListCheckpoints returns those of a run, oldest first, with the snapshots that its trainer keeps
+        in memory, and then those that are undone.
+        """
 
     @_abc_1.abstractmethod
     def ForkRun(

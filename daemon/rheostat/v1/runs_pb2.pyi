@@ -196,6 +196,9 @@ class Snapshot(_message.Message):
     GUARDRAIL_INTERVENTIONS_FIELD_NUMBER: _builtins.int
     IN_FORCE_FIELD_NUMBER: _builtins.int
     POLICIES_FIELD_NUMBER: _builtins.int
+    IN_MEMORY_FIELD_NUMBER: _builtins.int
+    LOSS_SCALE_FIELD_NUMBER: _builtins.int
+    SKIPPED_UPDATES_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the number of finished steps, and so the index of the step that uses these LRs next."""
     revision: _builtins.int
@@ -214,6 +217,10 @@ class Snapshot(_message.Message):
     """samples is the number of training samples seen."""
     steps_per_second: _builtins.float
     """steps_per_second is the speed over the last twentieth of a second or more; absent at the start."""
+    loss_scale: _builtins.float
+    """loss_scale is what float16 multiplied the newest step's loss by; absent in other precisions."""
+    skipped_updates: _builtins.int
+    """skipped_updates counts the updates left out so far because that was too large for the step."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.GroupState]:
         """groups says how each group's LR comes about."""
@@ -229,6 +236,10 @@ class Snapshot(_message.Message):
     @_builtins.property
     def policies(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.PolicyStatus]:
         """policies says where each attached policy stands, in the order they are asked."""
+
+    @_builtins.property
+    def in_memory(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Checkpoint]:
+        """in_memory lists the snapshots that the trainer keeps to go back to, oldest first."""
 
     def __init__(
         self,
@@ -246,13 +257,18 @@ class Snapshot(_message.Message):
         guardrail_interventions: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         in_force: _abc.Iterable[_builtins.int] | None = ...,
         policies: _abc.Iterable[_types_pb2.PolicyStatus] | None = ...,
+        in_memory: _abc.Iterable[_types_pb2.Checkpoint] | None = ...,
+        loss_scale: _builtins.float | None = ...,
+        skipped_updates: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_loss_scale", b"_loss_scale", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "loss_scale", b"loss_scale", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "groups", b"groups", "guardrail_interventions", b"guardrail_interventions", "in_force", b"in_force", "policies", b"policies", "revision", b"revision", "samples", b"samples", "step", b"step", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm", "_loss_scale", b"_loss_scale", "_steps_per_second", b"_steps_per_second", "_train_loss", b"_train_loss", "_validation_accuracy", b"_validation_accuracy", "_validation_loss", b"_validation_loss", "_validation_step", b"_validation_step", "gradient_norm", b"gradient_norm", "groups", b"groups", "guardrail_interventions", b"guardrail_interventions", "in_force", b"in_force", "in_memory", b"in_memory", "loss_scale", b"loss_scale", "policies", b"policies", "revision", b"revision", "samples", b"samples", "skipped_updates", b"skipped_updates", "step", b"step", "steps_per_second", b"steps_per_second", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss", "validation_step", b"validation_step"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__gradient_norm: _TypeAlias = _typing.Literal["gradient_norm"]  # noqa: Y015
     _WhichOneofArgType__gradient_norm: _TypeAlias = _typing.Literal["_gradient_norm", b"_gradient_norm"]  # noqa: Y015
+    _WhichOneofReturnType__loss_scale: _TypeAlias = _typing.Literal["loss_scale"]  # noqa: Y015
+    _WhichOneofArgType__loss_scale: _TypeAlias = _typing.Literal["_loss_scale", b"_loss_scale"]  # noqa: Y015
     _WhichOneofReturnType__steps_per_second: _TypeAlias = _typing.Literal["steps_per_second"]  # noqa: Y015
     _WhichOneofArgType__steps_per_second: _TypeAlias = _typing.Literal["_steps_per_second", b"_steps_per_second"]  # noqa: Y015
     _WhichOneofReturnType__train_loss: _TypeAlias = _typing.Literal["train_loss"]  # noqa: Y015
@@ -265,6 +281,8 @@ class Snapshot(_message.Message):
     _WhichOneofArgType__validation_step: _TypeAlias = _typing.Literal["_validation_step", b"_validation_step"]  # noqa: Y015
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__gradient_norm) -> _WhichOneofReturnType__gradient_norm | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__loss_scale) -> _WhichOneofReturnType__loss_scale | None: ...
     @_typing.overload
     def WhichOneof(self, oneof_group: _WhichOneofArgType__steps_per_second) -> _WhichOneofReturnType__steps_per_second | None: ...
     @_typing.overload
@@ -473,6 +491,7 @@ class Run(_message.Message):
     RESTARTS_FIELD_NUMBER: _builtins.int
     EVENTS_FIELD_NUMBER: _builtins.int
     ORIGIN_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """name is unique on its daemon."""
     phase: Global___Phase.ValueType
@@ -480,7 +499,9 @@ class Run(_message.Message):
     spec: _builtins.str
     """spec is the whole spec as JSON, defaults filled in."""
     steps: _builtins.int
-    """steps is the planned number of optimizer steps; absent until the trainer has counted them."""
+    """steps is the planned number of optimizer steps; absent until the trainer has counted them, and
+    where an attached script does not say.
+    """
     revision: _builtins.int
     """revision is that of the newest decision; 0 where there is none."""
     principal: _builtins.str
@@ -503,6 +524,8 @@ class Run(_message.Message):
     """is_paused says whether somebody wants it to stand still, whatever its trainer does."""
     attempt: _builtins.int
     """attempt is the number of trainers it has had."""
+    attached: _builtins.bool
+    """attached says whether a script of the user's own trains it; spec is then what it said of itself."""
     @_builtins.property
     def groups(self) -> _containers.RepeatedCompositeFieldContainer[Global___GroupDescription]:
         """groups is empty until the trainer has built the model."""
@@ -558,10 +581,11 @@ class Run(_message.Message):
         restarts: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
         events: _abc.Iterable[Global___RunEvent] | None = ...,
         origin: Global___Origin | None = ...,
+        attached: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "failure", b"failure", "finished_at", b"finished_at", "origin", b"origin", "pid", b"pid", "result", b"result", "snapshot", b"snapshot", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "attempt", b"attempt", "created_at", b"created_at", "device", b"device", "events", b"events", "failure", b"failure", "finished_at", b"finished_at", "groups", b"groups", "is_paused", b"is_paused", "name", b"name", "origin", b"origin", "phase", b"phase", "pid", b"pid", "principal", b"principal", "priority", b"priority", "queued_at", b"queued_at", "restarts", b"restarts", "result", b"result", "revision", b"revision", "snapshot", b"snapshot", "spec", b"spec", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_failure", b"_failure", "_finished_at", b"_finished_at", "_pid", b"_pid", "_result", b"_result", "_snapshot", b"_snapshot", "_started_at", b"_started_at", "_steps", b"_steps", "attached", b"attached", "attempt", b"attempt", "created_at", b"created_at", "device", b"device", "events", b"events", "failure", b"failure", "finished_at", b"finished_at", "groups", b"groups", "is_paused", b"is_paused", "name", b"name", "origin", b"origin", "phase", b"phase", "pid", b"pid", "principal", b"principal", "priority", b"priority", "queued_at", b"queued_at", "restarts", b"restarts", "result", b"result", "revision", b"revision", "snapshot", b"snapshot", "spec", b"spec", "started_at", b"started_at", "steps", b"steps"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__failure: _TypeAlias = _typing.Literal["failure"]  # noqa: Y015
     _WhichOneofArgType__failure: _TypeAlias = _typing.Literal["_failure", b"_failure"]  # noqa: Y015
@@ -605,6 +629,7 @@ class Origin(_message.Message):
     STEP_FIELD_NUMBER: _builtins.int
     UNTIL_FIELD_NUMBER: _builtins.int
     ANEW_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
     run: _builtins.str
     """run is its name."""
     kind: _builtins.str
@@ -613,6 +638,8 @@ class Origin(_message.Message):
     """step is the number of finished steps that the two have in common."""
     until: _builtins.int
     """until is the number of finished steps at which a replay ends; absent for a fork."""
+    revision: _builtins.int
+    """revision is that of the newest decision that a fork has in common with it."""
     @_builtins.property
     def anew(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """anew is what a fork has from its own spec instead of the checkpoint: steering, options,
@@ -627,10 +654,11 @@ class Origin(_message.Message):
         step: _builtins.int = ...,
         until: _builtins.int | None = ...,
         anew: _abc.Iterable[_builtins.str] | None = ...,
+        revision: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "until", b"until"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "anew", b"anew", "kind", b"kind", "run", b"run", "step", b"step", "until", b"until"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_until", b"_until", "anew", b"anew", "kind", b"kind", "revision", b"revision", "run", b"run", "step", b"step", "until", b"until"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__until: _TypeAlias = _typing.Literal["until"]  # noqa: Y015
     _WhichOneofArgType__until: _TypeAlias = _typing.Literal["_until", b"_until"]  # noqa: Y015
@@ -786,6 +814,26 @@ class StepRows(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class SkippedAtLossScaleEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.int
+        value: _builtins.float
+        def __init__(
+            self,
+            *,
+            key: _builtins.int = ...,
+            value: _builtins.float = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     FIRST_STEP_FIELD_NUMBER: _builtins.int
     COUNT_FIELD_NUMBER: _builtins.int
     TRAIN_LOSS_FIELD_NUMBER: _builtins.int
@@ -797,6 +845,7 @@ class StepRows(_message.Message):
     VALIDATION_ACCURACY_FIELD_NUMBER: _builtins.int
     BASE_FIELD_NUMBER: _builtins.int
     COMPONENTS_FIELD_NUMBER: _builtins.int
+    SKIPPED_AT_LOSS_SCALE_FIELD_NUMBER: _builtins.int
     first_step: _builtins.int
     """first_step is the index of the first."""
     count: _builtins.int
@@ -835,6 +884,10 @@ class StepRows(_message.Message):
         the first step of the batch, and at each where anything but the schedule moved one.
         """
 
+    @_builtins.property
+    def skipped_at_loss_scale(self) -> _containers.ScalarMap[_builtins.int, _builtins.float]:
+        """skipped_at_loss_scale is the loss scale that was too large, by step whose update was left out."""
+
     def __init__(
         self,
         *,
@@ -849,10 +902,11 @@ class StepRows(_message.Message):
         validation_accuracy: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
         base: _abc.Mapping[_builtins.str, _builtins.bytes] | None = ...,
         components: _abc.Mapping[_builtins.int, _builtins.str] | None = ...,
+        skipped_at_loss_scale: _abc.Mapping[_builtins.int, _builtins.float] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "components", b"components", "count", b"count", "duration", b"duration", "first_step", b"first_step", "gradient_norm", b"gradient_norm", "learning_rate", b"learning_rate", "momentum", b"momentum", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base", b"base", "components", b"components", "count", b"count", "duration", b"duration", "first_step", b"first_step", "gradient_norm", b"gradient_norm", "learning_rate", b"learning_rate", "momentum", b"momentum", "skipped_at_loss_scale", b"skipped_at_loss_scale", "train_loss", b"train_loss", "validation_accuracy", b"validation_accuracy", "validation_loss", b"validation_loss"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1412,3 +1466,73 @@ class ReplayRunResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplayRunResponse: _TypeAlias = ReplayRunResponse  # noqa: Y015
+
+@_typing.final
+class AttachRunRequest(_message.Message):
+    """AttachRunRequest asks for a run that a script trains."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEC_FIELD_NUMBER: _builtins.int
+    RESUME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    spec: _builtins.str
+    """spec is what the script says of itself, as JSON: name, optimizer, schedule, policies, guardrails
+    and train.steps, each as in a spec and none required but the name.
+    """
+    resume: _builtins.bool
+    """resume says to go on with the run of that name, if there is one, which a script has trained
+    before; else a name that is taken gets a number.
+    """
+    request_id: _builtins.str
+    """request_id is an idempotency key: the same again returns the first run; empty for none."""
+    def __init__(
+        self,
+        *,
+        spec: _builtins.str = ...,
+        resume: _builtins.bool = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "resume", b"resume", "spec", b"spec"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachRunRequest: _TypeAlias = AttachRunRequest  # noqa: Y015
+
+@_typing.final
+class AttachRunResponse(_message.Message):
+    """AttachRunResponse says how the script is to call."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUN_FIELD_NUMBER: _builtins.int
+    LINK_FIELD_NUMBER: _builtins.int
+    FOLDER_FIELD_NUMBER: _builtins.int
+    TOKEN_FIELD_NUMBER: _builtins.int
+    link: _builtins.str
+    """link is the path of a file, on the daemon's machine, that names the present daemon's socket."""
+    folder: _builtins.str
+    """folder is the path of the run's folder, on the same machine; the script holds its lock."""
+    token: _builtins.str
+    """token proves on the socket whose script it is."""
+    @_builtins.property
+    def run(self) -> Global___Run:
+        """run is it, under the name it got."""
+
+    def __init__(
+        self,
+        *,
+        run: Global___Run | None = ...,
+        link: _builtins.str = ...,
+        folder: _builtins.str = ...,
+        token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["folder", b"folder", "link", b"link", "run", b"run", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AttachRunResponse: _TypeAlias = AttachRunResponse  # noqa: Y015

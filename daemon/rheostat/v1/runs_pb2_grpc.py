@@ -90,6 +90,11 @@ class RunsStub:
                 request_serializer=rheostat_dot_v1_dot_runs__pb2.ExportRunRequest.SerializeToString,
                 response_deserializer=rheostat_dot_v1_dot_runs__pb2.ExportRunResponse.FromString,
                 _registered_method=True)
+        self.AttachRun = channel.unary_unary(
+                '/rheostat.v1.Runs/AttachRun',
+                request_serializer=rheostat_dot_v1_dot_runs__pb2.AttachRunRequest.SerializeToString,
+                response_deserializer=rheostat_dot_v1_dot_runs__pb2.AttachRunResponse.FromString,
+                _registered_method=True)
 
 
 class RunsServicer:
@@ -176,6 +181,15 @@ class RunsServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AttachRun(self, request, context):
+        """AttachRun makes a training script of the caller's own a run, which the script goes on to train;
+        the daemon neither starts nor ends it. Script and daemon then speak over a UNIX socket, so both
+        must be on one machine.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_RunsServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -233,6 +247,11 @@ def add_RunsServicer_to_server(servicer, server):
                     servicer.ExportRun,
                     request_deserializer=rheostat_dot_v1_dot_runs__pb2.ExportRunRequest.FromString,
                     response_serializer=rheostat_dot_v1_dot_runs__pb2.ExportRunResponse.SerializeToString,
+            ),
+            'AttachRun': grpc.unary_unary_rpc_method_handler(
+                    servicer.AttachRun,
+                    request_deserializer=rheostat_dot_v1_dot_runs__pb2.AttachRunRequest.FromString,
+                    response_serializer=rheostat_dot_v1_dot_runs__pb2.AttachRunResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -533,6 +552,33 @@ class Runs:
             '/rheostat.v1.Runs/ExportRun',
             rheostat_dot_v1_dot_runs__pb2.ExportRunRequest.SerializeToString,
             rheostat_dot_v1_dot_runs__pb2.ExportRunResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AttachRun(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/rheostat.v1.Runs/AttachRun',
+            rheostat_dot_v1_dot_runs__pb2.AttachRunRequest.SerializeToString,
+            rheostat_dot_v1_dot_runs__pb2.AttachRunResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,11 @@ class RunsStub:
     """WatchRun tells what happens to a run until it ends."""
     ExportRun: _grpc.UnaryStreamMultiCallable[_runs_pb2.ExportRunRequest, _runs_pb2.ExportRunResponse]
     """ExportRun returns every finished step of a run, in order, in batches."""
+    AttachRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.AttachRunRequest, _runs_pb2.AttachRunResponse]
+    """AttachRun makes a training script of the caller's own a run, which the script goes on to train;
+    the daemon neither starts nor ends it. Script and daemon then speak over a UNIX socket, so both
+    must be on one machine.
+    """
 
 @_typing.type_check_only
 class RunsAsyncStub(RunsStub):
@@ -95,6 +100,11 @@ class RunsAsyncStub(RunsStub):
     """WatchRun tells what happens to a run until it ends."""
     ExportRun: _aio.UnaryStreamMultiCallable[_runs_pb2.ExportRunRequest, _runs_pb2.ExportRunResponse]  # type: ignore[assignment]
     """ExportRun returns every finished step of a run, in order, in batches."""
+    AttachRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.AttachRunRequest, _runs_pb2.AttachRunResponse]  # type: ignore[assignment]
+    """AttachRun makes a training script of the caller's own a run, which the script goes on to train;
+    the daemon neither starts nor ends it. Script and daemon then speak over a UNIX socket, so both
+    must be on one machine.
+    """
 
 class RunsServicer(metaclass=_abc_1.ABCMeta):
     """Runs creates, shows, watches and ends training runs."""
@@ -192,5 +202,16 @@ class RunsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_runs_pb2.ExportRunResponse], _abc.AsyncIterator[_runs_pb2.ExportRunResponse]]:
         """ExportRun returns every finished step of a run, in order, in batches."""
+
+    @_abc_1.abstractmethod
+    def AttachRun(
+        self,
+        request: _runs_pb2.AttachRunRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_runs_pb2.AttachRunResponse, _abc.Awaitable[_runs_pb2.AttachRunResponse]]:
+        """AttachRun makes a training script of the caller's own a run, which the script goes on to train;
+        the daemon neither starts nor ends it. Script and daemon then speak over a UNIX socket, so both
+        must be on one machine.
+        """
 
 def add_RunsServicer_to_server(servicer: RunsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

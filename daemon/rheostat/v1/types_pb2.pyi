@@ -703,3 +703,72 @@ class DecisionRecord(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DecisionRecord: _TypeAlias = DecisionRecord  # noqa: Y015
+
+@_typing.final
+class Checkpoint(_message.Message):
+    """Checkpoint is everything that a run needs to go on from a step."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    CREATED_AT_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    VALIDATION_LOSS_FIELD_NUMBER: _builtins.int
+    PINNED_FIELD_NUMBER: _builtins.int
+    BYTES_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    UNDONE_BY_FIELD_NUMBER: _builtins.int
+    IN_MEMORY_FIELD_NUMBER: _builtins.int
+    step: _builtins.int
+    """step is the number of finished steps, and so the index of the next."""
+    revision: _builtins.int
+    """revision is that of the newest decision in it."""
+    created_at: _builtins.float
+    """created_at is in seconds since the epoch."""
+    reason: _builtins.str
+    """reason is every, asked, best, pause or stop, rollback to what was in memory, or fork of another
+    run's.
+    """
+    validation_loss: _builtins.float
+    """validation_loss was measured after this very step; absent where it was not."""
+    pinned: _builtins.bool
+    """pinned says whether it is kept until somebody removes it."""
+    bytes: _builtins.int
+    """bytes is the size of all its files; of its tensors, where it is in memory."""
+    path: _builtins.str
+    """path is its folder on the daemon's machine; empty where it is in memory."""
+    undone_by: _builtins.int
+    """undone_by is the revision of the rollback that has undone what it holds; absent where none has."""
+    in_memory: _builtins.bool
+    """in_memory says whether it is a snapshot that the trainer keeps, and loses when it ends. A run
+    that goes back to one has it on the disk from then on.
+    """
+    def __init__(
+        self,
+        *,
+        step: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        created_at: _builtins.float = ...,
+        reason: _builtins.str = ...,
+        validation_loss: _builtins.float | None = ...,
+        pinned: _builtins.bool = ...,
+        bytes: _builtins.int = ...,
+        path: _builtins.str = ...,
+        undone_by: _builtins.int | None = ...,
+        in_memory: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by", "_validation_loss", b"_validation_loss", "bytes", b"bytes", "created_at", b"created_at", "in_memory", b"in_memory", "path", b"path", "pinned", b"pinned", "reason", b"reason", "revision", b"revision", "step", b"step", "undone_by", b"undone_by", "validation_loss", b"validation_loss"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__undone_by: _TypeAlias = _typing.Literal["undone_by"]  # noqa: Y015
+    _WhichOneofArgType__undone_by: _TypeAlias = _typing.Literal["_undone_by", b"_undone_by"]  # noqa: Y015
+    _WhichOneofReturnType__validation_loss: _TypeAlias = _typing.Literal["validation_loss"]  # noqa: Y015
+    _WhichOneofArgType__validation_loss: _TypeAlias = _typing.Literal["_validation_loss", b"_validation_loss"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__undone_by) -> _WhichOneofReturnType__undone_by | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__validation_loss) -> _WhichOneofReturnType__validation_loss | None: ...
+
+Global___Checkpoint: _TypeAlias = Checkpoint  # noqa: Y015

@@ -25,6 +25,17 @@ terminationGracePeriodSeconds: {{ int64 . }} is too short: the kubelet would kil
 {{- if gt (int64 .Values.replicas) 1 }}
 replicas: {{ int64 .Values.replicas }}: a state directory belongs to one daemon. Install a second release for a second daemon.
 {{- end }}
+{{- if gt (int64 .Values.distributed.nodes) 1 }}
+{{- if and (not .Values.networkPolicy.enabled) (not .Values.insecure) }}
+distributed.nodes: {{ int64 .Values.distributed.nodes }} without networkPolicy.enabled: whoever reaches the pods could take part in their runs, as ranks ask nobody who he is. Enable it; or, among friends, insecure: true.
+{{- end }}
+{{- if and (eq .Values.data.kind "claim") (not (has "ReadOnlyMany" .Values.data.accessModes)) (not (has "ReadWriteMany" .Values.data.accessModes)) }}
+distributed.nodes: {{ int64 .Values.distributed.nodes }} with data.kind: claim: pods of several machines cannot mount one of {{ join ", " .Values.data.accessModes }}. Give data.accessModes that has ReadOnlyMany or ReadWriteMany.
+{{- end }}
+{{- if has (int64 .Values.distributed.port | toString) (list "50051" "9464" "9465") }}
+distributed.port: {{ int64 .Values.distributed.port }} is a port of the daemon's.
+{{- end }}
+{{- end }}
 {{- if not (regexMatch "^[a-z]" (include "rheostat.fullname" .)) }}
 The name {{ include "rheostat.fullname" . | quote }} begins with a digit, which no Service may: choose another release name, or set fullnameOverride.
 {{- end }}

@@ -6,6 +6,9 @@
 - --address={{ $host }}:50051
 - --metrics-address={{ $host }}:9464
 - --health-address=0.0.0.0:9465
+{{- if .Values.page.enabled }}
+- --page-address={{ $host }}:9466
+{{- end }}
 - --max-concurrent-runs={{ int64 .Values.daemon.maxConcurrentRuns }}
 - --drain-seconds={{ int64 .Values.daemon.drainSeconds }}
 - --log-format={{ .Values.daemon.logFormat }}
@@ -42,9 +45,75 @@
 {{- if .Values.trainingRuns.enabled }}
 - --kubernetes
 {{- end }}
+{{- if gt (int64 .Values.distributed.nodes) 1 }}
+- --rendezvous={{ include "rheostat.rendezvous" . }}
+{{- end }}
 {{- with .Values.daemon.extraArgs }}
 {{ toYaml . }}
 {{- end }}
+{{- end -}}
+
+{{/*
+Where a pod runs, as whom, and what is done before. Takes a dict: chart, the root; component, what the pod is.
+*/}}
+{{- define "rheostat.place" -}}
+{{- with .chart -}}
+{{- with include "rheostat.imagePullSecrets" . }}
+{{- . }}
+{{- end }}
+{{- with .Values.podSecurityContext }}
+securityContext:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with .Values.priorityClassName }}
+priorityClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.runtimeClassName }}
+runtimeClassName: {{ . | quote }}
+{{- end }}
+{{- with .Values.schedulerName }}
+schedulerName: {{ . | quote }}
+{{- end }}
+{{- with .Values.nodeSelector }}
+nodeSelector:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- with include "rheostat.tolerations" . }}
+{{ . }}
+{{- end }}
+{{- with include "rheostat.affinity" . }}
+{{ . }}
+{{- end }}
+{{- with include "rheostat.topologySpread" $ }}
+{{ . }}
+{{- end }}
+{{- with .Values.initContainers }}
+initContainers:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{/* Where agents join runs: the name of the daemon's pod is stable. */}}
+{{- define "rheostat.rendezvous" -}}
+{{- $name := include "rheostat.fullname" . -}}
+{{- printf "%s-0.%s-headless.%s.svc:%d" $name $name .Release.Namespace (int64 .Values.distributed.port) -}}
+{{- end -}}
+
+{{/* The pods that train a run together, as peers of a NetworkPolicy. */}}
+{{- define "rheostat.ranks" -}}
+- podSelector:
+    matchLabels:
+      {{- include "rheostat.selectorLabels" . | nindent 6 }}
+- podSelector:
+    matchLabels:
+      {{- include "rheostat.agentLabels" . | nindent 6 }}
+{{- end -}}
+
+{{- define "rheostat.agentLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
+app.kubernetes.io/component: agent
 {{- end -}}
 
 {{- define "rheostat.probe" -}}
@@ -89,13 +158,13 @@ affinity:
 {{- end -}}
 {{- end -}}
 
-{{/* One daemon alone has nothing to be spread from, so the daemons of all releases count. */}}
+{{/* One daemon alone has nothing to be spread from, so the daemons of all releases count. Takes what `place` does. */}}
 {{- define "rheostat.topologySpread" -}}
 {{- $all := list -}}
-{{- range .Values.topologySpreadConstraints -}}
+{{- range .chart.Values.topologySpreadConstraints -}}
 {{- $constraint := deepCopy . -}}
 {{- if not (hasKey . "labelSelector") -}}
-{{- $labels := dict "app.kubernetes.io/name" $.Chart.Name "app.kubernetes.io/component" "daemon" -}}
+{{- $labels := dict "app.kubernetes.io/name" $.chart.Chart.Name "app.kubernetes.io/component" $.component -}}
 {{- $_ := set $constraint "labelSelector" (dict "matchLabels" $labels) -}}
 {{- end -}}
 {{- $all = append $all $constraint -}}

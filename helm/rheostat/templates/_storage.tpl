@@ -18,9 +18,8 @@ emptyDir:
 {{- end -}}
 {{- end -}}
 
-{{- define "rheostat.volumes" -}}
-- name: state
-  {{- include "rheostat.volumeSource" (dict "chart" . "name" "state") | nindent 2 }}
+{{/* What whoever trains needs, a daemon or an agent. */}}
+{{- define "rheostat.workVolumes" -}}
 - name: tmp
   emptyDir:
     sizeLimit: {{ .Values.tmp.size | quote }}
@@ -34,6 +33,29 @@ emptyDir:
     medium: Memory
     sizeLimit: {{ .Values.shm.size | quote }}
 {{- end }}
+{{- end -}}
+
+{{- define "rheostat.workMounts" -}}
+- name: tmp
+  mountPath: /tmp
+{{- if ne .Values.data.kind "none" }}
+- name: data
+  mountPath: /data
+  readOnly: {{ .Values.data.readOnly }}
+  {{- with .Values.data.subPath }}
+  subPath: {{ . | quote }}
+  {{- end }}
+{{- end }}
+{{- if .Values.shm.enabled }}
+- name: shm
+  mountPath: /dev/shm
+{{- end }}
+{{- end -}}
+
+{{- define "rheostat.volumes" -}}
+- name: state
+  {{- include "rheostat.volumeSource" (dict "chart" . "name" "state") | nindent 2 }}
+{{ include "rheostat.workVolumes" . }}
 {{- with include "rheostat.specsConfigMap" . }}
 - name: specs
   configMap:
@@ -76,20 +98,7 @@ emptyDir:
 {{- define "rheostat.volumeMounts" -}}
 - name: state
   mountPath: /var/lib/rheostat
-- name: tmp
-  mountPath: /tmp
-{{- if ne .Values.data.kind "none" }}
-- name: data
-  mountPath: /data
-  readOnly: {{ .Values.data.readOnly }}
-  {{- with .Values.data.subPath }}
-  subPath: {{ . | quote }}
-  {{- end }}
-{{- end }}
-{{- if .Values.shm.enabled }}
-- name: shm
-  mountPath: /dev/shm
-{{- end }}
+{{ include "rheostat.workMounts" . }}
 {{- if include "rheostat.specsConfigMap" . }}
 - name: specs
   mountPath: /etc/rheostat/specs

@@ -124,6 +124,44 @@ def test_every_family_of_optimizers(a_run: Any, name: str) -> None:
     assert_goes_on(a_run, optimizer=optimizer, train={"steps": STEPS, "grad_clip": 1.0})
 
 
+WAYS: dict[str, dict[str, Any]] = {
+    "float16": {"train": {"precision": "float16", "grad_clip": 1.0}},
+    "bfloat16": {"train": {"precision": "bfloat16", "accumulate": 2}},
+    "channels_last": {
+        "model": {"name": "lenet5"},
+        "optimizer": {"name": "AdamW", "lr": 0.01},
+        "train": {"channels_last": True},
+    },
+    "channels_last_momentum": {"model": {"name": "lenet5"}, "train": {"channels_last": True}},
+    "activation_checkpointing": {
+        "model": {"name": "checkpoint_plugin:Net"},
+        "train": {"activation_checkpointing": ["^(first|norm)$"]},
+    },
+    "augment": {
+        "model": {"name": "lenet5"},
+        "data": {"name": "digits", "augment": {"crop": 2, "flip": True}},
+    },
+    "text": {
+        "model": {"name": "gpt", "args": {"layers": 1, "width": 16, "dropout": 0.2}},
+        "data": {"name": "text", "root": __file__, "batch_size": 8, "args": {"context": 16}},
+        "optimizer": {"name": "AdamW", "lr": 0.01},
+        "groups": [{"preset": "layer_decay"}],
+    },
+    "lag": {
+        "train": {"telemetry_lag": 3, "gradient_norm_every": 2},
+        "policies": [POLICIES[0], {"name": "hypergradient"}, POLICIES[-1]],
+        "schedule": {"name": "OneCycleLR", "args": {"total_steps": STEPS}},
+    },
+    "lag_float16": {"train": {"telemetry_lag": 2, "precision": "float16"}},
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_train(a_run: Any, plugin: str, way: str) -> None:
+    sections = {name: dict(one) if name == "train" else one for name, one in WAYS[way].items()}
+    assert_goes_on(a_run, **sections)
+
+
 def test_a_momentum_is_told_as_long_as_a_schedule_moves_it(a_run: Any) -> None:
     swap = Change(verb=Verb.SWAP, edit=ScheduleEdit(schedule="linear"))
     commands = {6: [ChangeCommand(command_id=1, change=swap)]}

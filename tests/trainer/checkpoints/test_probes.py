@@ -146,7 +146,7 @@ class DuringAProbe:
     def __init__(self, daemon: Any, after: int, *commands: Any) -> None:
         self.usual, self.looks, self.commands = daemon.receive, after, list(commands)
         self.is_probing = False
-        work = daemon.loop._prober.work
+        work = daemon.loop._boundary._prober.work
 
         def probing(*args: Any) -> Any:
             self.is_probing = True
@@ -154,7 +154,7 @@ class DuringAProbe:
             self.is_probing = False
             return answers
 
-        daemon.loop._prober.work = probing
+        daemon.loop._boundary._prober.work = probing
         daemon.receive = self.receive
 
     def receive(self, timeout: float = 0.0) -> list[Any]:

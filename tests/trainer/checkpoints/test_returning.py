@@ -177,9 +177,9 @@ def test_a_trainer_killed_after_a_rollback_has_a_successor_that_goes_on_to_the_l
     daemon.loop.advance(13)
     settle(daemon)
     daemon.loop.advance(12)
-    daemon.loop._steer()  # the boundary at which it goes back
+    daemon.loop._boundary.cross(0.0)  # the boundary at which it goes back
     for _ in range(killed_after):
-        daemon.loop._is_settled = daemon.loop.step == 12
+        daemon.loop._boundary._is_settled = daemon.loop.step == 12
         daemon.loop.advance(1)
     daemon.loop.report()
 
@@ -189,6 +189,32 @@ def test_a_trainer_killed_after_a_rollback_has_a_successor_that_goes_on_to_the_l
     assert all(torch.equal(weights[name], one) for name, one in expected.items())
     rates, told = successor.column("learning_rate"), alone.column("learning_rate")
     assert rates == {key: one for key, one in told.items() if key[1] >= 12}
+
+
+@pytest.mark.parametrize("script", ["steps", "decisions"])
+def test_a_successor_goes_back_behind_what_it_has_done_again_and_decides_anew_there(
+    a_run: Any, script: str
+) -> None:
+    run = a_run(policies=[{"name": "loss_spike", "args": {"warmup_steps": 2}}])
+    killed = run.begin({12: [SaveCommand(command_id=2)], 15: [scale(3, 0.5)]})
+    killed.loop.advance(13)
+    settle(killed)
+    killed.loop.advance(9)
+    decided = tuple(killed.decisions) if script == "decisions" else ()
+    order = StartOrder(checkpoint=run.newest(), decisions=decided, steps_done=22)
+
+    successor = run.begin({25: [BACK]}, order)
+    successor.loop.advance(13)
+    assert successor.step == 25
+    successor._commands[14] = [scale(4, 0.8)]
+    successor.loop.advance(5)
+
+    expected = [("rollback", 12), ("operator", 14)]
+    assert [(one.source, one.applied_step) for one in successor.decisions] == expected
+    first = len(decided) + 1
+    assert [one.revision for one in successor.decisions] == [first, first + 1]
+    assert [one.decision for one in successor.all(Applied)] == successor.decisions
+    assert not successor.all(Warned)
 
 
 def test_a_run_that_is_done_again_from_its_beginning_takes_the_straight_way(a_run: Any) -> None:

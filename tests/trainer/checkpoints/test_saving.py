@@ -4,6 +4,7 @@ import errno
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -11,7 +12,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from rheostat.runs.checkpoints import BadCheckpoint, list_checkpoints, verify
+from rheostat.runs.checkpoints import (
+    MANIFEST_FILE,
+    BadCheckpoint,
+    list_checkpoints,
+    measure,
+    read_manifest,
+    verify,
+)
 from rheostat.runs.messages import (
     Applied,
     ChangeCommand,
@@ -41,11 +49,15 @@ def steps(run: Any) -> list[int]:
 # --- when --------------------------------------------------------------------------------------
 
 
-def test_by_default_the_clock_takes_them_and_a_short_run_takes_none(a_run: Any) -> None:
+def test_by_default_the_clock_takes_them_and_a_short_run_takes_none(
+    a_run: Any, monkeypatch: Any
+) -> None:
     assert CheckpointSpec().seconds == 60
     assert CheckpointSpec(every=10).seconds is None
     assert CheckpointSpec(every=10, every_seconds=5).seconds == 5
     assert CheckpointSpec(every_seconds=0).seconds is None
+    # However long this machine takes for it.
+    monkeypatch.setattr(saver, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     run = a_run(checkpoint={})
 
     run.begin().finish()
@@ -180,7 +192,6 @@ def test_a_command_after_the_last_step_is_told_that_it_is_over(a_run: Any) -> No
     run = a_run(train={"steps": 6})
     daemon = run.begin()
     daemon.loop._saver.ask(SaveCommand(command_id=9))
-    daemon.loop._saver._thread = None
     daemon.loop.progress.step = 6
 
     daemon.finish()
@@ -395,3 +406,25 @@ def test_a_run_without_a_checkpoint_is_made_again_from_its_first_step(a_run: Any
 
     assert all(torch.equal(last[name], expected[name]) for name in last)
     assert went_on.losses() == alone.losses()
+
+
+# --- of another time ---------------------------------------------------------------------------
+
+
+def test_a_checkpoint_of_the_first_schema_is_gone_on_from_to_the_same_weights(a_run: Any) -> None:
+    run = a_run(train={"steps": STEPS})
+    alone = run.begin().finish()
+    _, order = run.interrupt(at=20)
+    path = Path(order.checkpoint)
+    plain = json.loads((path / files.STATE_FILE).read_text())
+    for added in ("loss_scale", "others"):
+        del plain[added]
+    (path / files.STATE_FILE).write_text(json.dumps(plain))
+    manifest = read_manifest(path)
+    measured = {**manifest.files, files.STATE_FILE: measure(path / files.STATE_FILE)}
+    old = msgspec.structs.replace(manifest, schema_version=1, files=measured)
+    (path / MANIFEST_FILE).write_bytes(msgspec.json.encode(old))
+
+    weights = run.begin(order=order).finish()
+
+    assert all(torch.equal(weights[name], alone[name]) for name in alone)

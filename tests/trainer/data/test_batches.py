@@ -83,6 +83,22 @@ def test_large_sets_give_the_same_batches_as_small_ones(monkeypatch, limit):
         assert large.batch(step)[1].equal(small.batch(step)[1])
 
 
+@pytest.mark.parametrize("limit", [resident.FLOAT_BYTES, 0])
+def test_runs_that_share_a_set_have_the_batches_of_one_by_itself(monkeypatch, limit):
+    monkeypatch.setattr(resident, "FLOAT_BYTES", limit)
+    data = load_data(DataSpec())
+    shared = resident.ready_for_many(data)
+
+    assert (shared.normalisation is None) == (limit > 0)
+    own, theirs = make_batches(data, 64, 0, CPU), make_batches(shared, 64, 0, CPU)
+    for step in (0, 21, 22):
+        assert theirs.batch(step)[0].equal(own.batch(step)[0])
+    validations = (validation_batches(one, 100, CPU) for one in (data, shared))
+    for (inputs, targets), (mine, wanted) in zip(*validations, strict=True):
+        assert mine.equal(inputs)
+        assert wanted.equal(targets)
+
+
 def test_validation_gives_every_sample_once_in_order_each_time():
     batches = validation_batches(numbered(10), 4, CPU)
 

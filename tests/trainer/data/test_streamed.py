@@ -1,8 +1,11 @@
+import os
+
 import pytest
 import torch
 from PIL import Image
 from torch.utils.data import Dataset
 
+from rheostat.spec.models import DataSpec
 from rheostat.trainer.data import Data, DataDescription, StreamedSplit
 from rheostat.trainer.data.batches import make_batches, validation_batches
 from rheostat.trainer.data.image_folder import ImageFiles
@@ -91,3 +94,37 @@ def test_a_damaged_image_is_named_when_it_is_met(tmp_path):
 
     with pytest.raises(ValueError, match=r"damaged\.png is not an image that can be read"):
         list(validation_batches(data, 2, CPU))
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_run_resumed_with_any_number_of_workers_meets_the_same_batches(workers):
+    in_order = draw(make_batches(streamed(Noisy()), 4, 7, CPU), range(7))
+    spec = DataSpec(workers=workers, prefetch=3)
+
+    resumed = draw(make_batches(streamed(Noisy()), 4, 7, CPU, spec), range(5, 7))
+
+    for (inputs, targets), (expected, classes) in zip(resumed, in_order[5:], strict=True):
+        assert inputs.equal(expected)
+        assert targets.equal(classes)
+
+
+class Named(Grey):
+    """Says which process fetched a sample."""
+
+    def __getitem__(self, index):
+        return torch.tensor([float(os.getpid())]), 0
+
+
+def test_a_validation_keeps_its_workers_for_the_next():
+    batches = validation_batches(streamed(Named()), 5, CPU, DataSpec(workers=2))
+
+    processes = [{int(pid) for inputs, _ in batches for pid in inputs.unique()} for _ in range(2)]
+
+    assert len(processes[0]) == 2
+    assert processes[0] == processes[1]
+
+
+def test_as_many_processes_fetch_as_the_spec_says():
+    batches = make_batches(streamed(Named()), 2, 0, CPU, DataSpec(workers=2))
+
+    assert len({int(batches.batch(step)[0][0]) for step in range(5)}) == 2

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from rheostat.errors import InvalidSpec, Violation
-from rheostat.learning.reading import read_section
+from rheostat.learning.reading import read_section, with_root
 from rheostat.spec.loading import read_file
 from rheostat.spec.models import Spec
 from rheostat.spec.section import Name, Section
@@ -142,10 +142,7 @@ def _spec(
     violations: list[Violation],
 ) -> Spec | None:
     document = read_file(folder / entry) if isinstance(entry, str) else entry
-    data = document.get("data")
-    if isinstance(data, Mapping) and data.get("name") in roots:
-        document = {**document, "data": {**data, "root": roots[str(data["name"])]}}
-    spec, wrong = parse(document, import_plugins=True)
+    spec, wrong = parse(with_root(document, roots), import_plugins=True)
     violations += [Violation(f"{place}.{one.field}", one.value, one.expected) for one in wrong]
     return spec
 

@@ -11,12 +11,13 @@ from rheostat.spec.models import DataSpec, Spec
 from rheostat.trainer.building import VALIDATION_BATCH, Parts, build
 from rheostat.trainer.data import Data, load_data
 from rheostat.trainer.data.batches import validation_batches
+from rheostat.trainer.data.resident import ready_for_many
 from rheostat.trainer.learning import NonFiniteLoss
 from rheostat.trainer.loop import Loop
 from rheostat.trainer.modes import evaluating
 from rheostat.trainer.peers import Nobody
 from rheostat.trainer.ranks import Alone
-from rheostat.trainer.validation import validate
+from rheostat.trainer.tallying import validate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,11 +37,18 @@ class Outcome:
     """The same over what the schedule alone asked for; 1 where that is 0."""
 
 
+GENERATION = 1
+"""Raised when equal specs come to train differently: results of another are not found again."""
+_SHAPES_A_RUN = set(Spec.model_fields) - {"name", "checkpoint"}
+
+
 def fingerprint(spec: Spec, policy: bytes) -> str:
-    """Return what a run is known by: all that its result depends on but the machine.
+    """Return what a run is known by: all that its result depends on but machine and versions.
+
+    What stands at its default is left out, so that results outlive fields that a spec gains later.
 
     Args:
-        spec: of the run; where its data lie does not matter.
+        spec: of the run; where its data lie does not matter, nor what it is called or keeps.
         policy: content of the policy file that it names, empty where it names none.
     """
     data = spec.data.model_copy(update={"root": None})
@@ -48,8 +56,9 @@ def fingerprint(spec: Spec, policy: bytes) -> str:
         one.model_copy(update={"args": {**one.args, "file": ""}}) if "file" in one.args else one
         for one in spec.policies
     )
-    named = spec.model_copy(update={"data": data, "policies": policies, "name": ""})
-    return hashlib.sha256(named.model_dump_json().encode() + policy).hexdigest()
+    bare = spec.model_copy(update={"data": data, "policies": policies})
+    said = bare.model_dump_json(include=_SHAPES_A_RUN, exclude_defaults=True)
+    return hashlib.sha256(f"{GENERATION} {said}".encode() + policy).hexdigest()
 
 
 def run_trial(spec: Spec, every: int, *, is_tested: bool = True) -> Outcome:
@@ -108,10 +117,10 @@ def _test_data(spec: DataSpec) -> Data | None:
 @cache
 def _read_test(document: str) -> Data | None:
     spec = DataSpec.model_validate_json(document)
-    own = read_data(spec)
+    own = load_data(spec)
     try:
         tested = load_data(spec.model_copy(update={"validation": "test"}))
     except InvalidSpec:
         return None
     # Normalised by what the model learns from, which is less than all that is there to learn from.
-    return Data(own.train, tested.validation, own.description)
+    return ready_for_many(Data(own.train, tested.validation, own.description))

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import torch
@@ -28,6 +29,7 @@ from rheostat.runs.checkpoints import (
 from rheostat.runs.durably import sync_folder, write_durably
 from rheostat.runs.messages import Unacknowledged
 from rheostat.trainer.checkpoints.state import LOOP, MODEL, OPTIMIZER, State
+from rheostat.trainer.checkpoints.trees import flatten
 
 STATE_FILE = "state.json"
 UNACKNOWLEDGED_FILE = "unacknowledged.msgpack"
@@ -108,13 +110,20 @@ def read_state(path: Path, *, spec_sha256: str) -> State:
             revision=manifest.revision,
             validation_loss=manifest.validation_loss,
             tensors={part: _load(path / _file_of(part)) for part in _PARTS},
-            plain=json.loads((path / STATE_FILE).read_text()),
+            plain={**_added_since(manifest), **json.loads((path / STATE_FILE).read_text())},
             unacknowledged=msgspec.msgpack.decode(
                 (path / UNACKNOWLEDGED_FILE).read_bytes(), type=Unacknowledged
             ),
         )
     except Exception as error:  # whole, and yet not what it should be
         raise BadCheckpoint(f"checkpoint {path} cannot be understood: {error}") from error
+
+
+def _added_since(manifest: Manifest) -> dict[str, Any]:
+    """Return what a checkpoint of an earlier schema did not keep, as it was in runs of its time."""
+    if manifest.schema_version > 1:
+        return {}
+    return {"loss_scale": {}, "others": flatten([], "others", {})}
 
 
 def sweep(folder: Path) -> None:

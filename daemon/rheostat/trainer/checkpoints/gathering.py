@@ -1,5 +1,6 @@
 """From a living run to its state."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,10 +23,12 @@ def gather(
     gradients: GradientWatch | None,
     predictions: PredictionWatch,
     unacknowledged: Unacknowledged,
+    others: Sequence[Any] = (),
 ) -> State:
     """Return the state of a run whose next LRs are settled and whose next step has not begun.
 
-    Its tensors are those of the run, not copies.
+    Its tensors are those of the run, not copies. `others` are the memories of the random generators
+    of ranks 1, 2, ...
 
     Raises:
         FailedPrecondition: if something is of a kind that cannot be kept; says what.
@@ -37,8 +40,10 @@ def gather(
         "progress": msgspec.to_builtins(progress),
         "extra": flatten(extra_states(parts.model), "extra", model),
         "optimizer": flatten(parts.optimizer.state_dict(), "optimizer", optimizer),
+        "loss_scale": parts.precision.memory(),
         "generators": flatten(remember_generators(parts.device), "generators", loop),
         "seen": flatten(seen, "seen", loop),
+        "others": flatten(list(others), "others", loop),
     }
     is_validated = progress.validation_step == progress.step
     return State(

@@ -21,6 +21,7 @@ from rheostat.trainer.checkpoints.gathering import extra_states, model_tensors
 from rheostat.trainer.checkpoints.state import LOOP, MODEL, OPTIMIZER, State
 from rheostat.trainer.checkpoints.trees import flatten, unflatten
 from rheostat.trainer.progress import Progress
+from rheostat.trainer.sharding import is_sharded, like, part_of
 
 
 def restore(parts: Parts, state: State, anew: Collection[str] = ()) -> list[str]:
@@ -40,11 +41,7 @@ def restore(parts: Parts, state: State, anew: Collection[str] = ()) -> list[str]
         BadCheckpoint: if the state is of another model.
         RheostatError: if a policy or a schedule that was added to the run cannot be made any more.
     """
-    options = [_options(group) for group in parts.optimizer.param_groups]
-    lost = restore_tensors(parts, state)
-    if OPTIONS in anew:
-        for group, own in zip(parts.optimizer.param_groups, options, strict=True):
-            group.update(own)
+    lost = restore_tensors(parts, state, anew)
     if STEERING in anew:
         begin_anew(parts.steering, steering_of(state))
     else:
@@ -52,10 +49,16 @@ def restore(parts: Parts, state: State, anew: Collection[str] = ()) -> list[str]
     return lost
 
 
-def restore_tensors(parts: Parts, state: State) -> list[str]:
+def restore_tensors(parts: Parts, state: State, anew: Collection[str] = ()) -> list[str]:
     """Bring model and optimizer to a state; see `restore`."""
+    options = [_options(group) for group in parts.optimizer.param_groups]
     _restore_model(parts, state)
-    return restore_optimizer(parts.optimizer, state, parts.device)
+    parts.precision.recall(state.plain["loss_scale"])
+    lost = restore_optimizer(parts.optimizer, state, parts.device)
+    if OPTIONS in anew:
+        for group, own in zip(parts.optimizer.param_groups, options, strict=True):
+            group.update(own)
+    return lost
 
 
 def steering_of(state: State) -> SteeringMemory:
@@ -83,14 +86,24 @@ def generators_of(state: State) -> Any:
     return unflatten(state.plain["generators"], state.tensors[LOOP], torch.device("cpu"))
 
 
+def others_of(state: State) -> list[Any]:
+    """Return the memories of the random generators of ranks 1, 2, ... as they were then."""
+    memories: list[Any] = unflatten(state.plain["others"], state.tensors[LOOP], torch.device("cpu"))
+    return memories
+
+
 def restore_optimizer(optimizer: Optimizer, state: State, device: torch.device) -> list[str]:
     """Bring an optimizer to a state, LRs among it, and look whether that went well."""
     kept = state.tensors[OPTIMIZER]
-    optimizer.load_state_dict(unflatten(state.plain["optimizer"], kept, device))
+    parameters = [one for group in optimizer.param_groups for one in group["params"]]
+    tree = unflatten(state.plain["optimizer"], kept, device)
+    for index, own in tree["state"].items():
+        tree["state"][index] = _sharded(own, parameters[index])
+    optimizer.load_state_dict(tree)
     _keep_types(optimizer, kept)
     now: dict[str, Tensor] = {}
     plain = flatten(optimizer.state_dict(), "optimizer", now)
-    others = sorted({name for name in {*kept, *now} if not is_same(kept.get(name), now.get(name))})
+    others = sorted({name for name in {*kept, *now} if not _is_kept(kept.get(name), now.get(name))})
     if not others and plain == state.plain["optimizer"]:
         return []
     what = others[0] if others else "what is no tensor in its state"
@@ -101,16 +114,41 @@ def restore_optimizer(optimizer: Optimizer, state: State, device: torch.device) 
 
 
 def _keep_types(optimizer: Optimizer, kept: Mapping[str, Tensor]) -> None:
-    """Put back what torch has cast to the type of its parameter, which it does when it loads."""
+    """Put back what torch has cast to the type of its parameter, which it does when it loads, and
+    lay out in memory as its parameter what has its shape: fused kernels take that for granted.
+    """
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for name, tensor in kept.items():
         path = name.split(".")
         if path[1] != "state" or len(path) != 4:
             continue
-        own = optimizer.state[parameters[int(path[2])]]
+        parameter = parameters[int(path[2])]
+        own = optimizer.state[parameter]
         loaded = own.get(path[3])
-        if isinstance(loaded, Tensor) and loaded.dtype != tensor.dtype:
-            own[path[3]] = tensor.to(loaded.device)
+        if not isinstance(loaded, Tensor):
+            continue
+        if loaded.dtype != tensor.dtype:
+            own[path[3]] = loaded = like(loaded, tensor.to(loaded.device))
+        if is_sharded(parameter):
+            continue
+        if loaded.shape == parameter.shape and loaded.stride() != parameter.stride():
+            own[path[3]] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
+
+
+def _sharded(own: dict[str, Any], parameter: Tensor) -> dict[str, Any]:
+    """Return a parameter's state in the form of the parameter: its part where it is one."""
+    return {
+        name: like(parameter, value)
+        if isinstance(value, Tensor) and value.shape == parameter.shape
+        else value
+        for name, value in own.items()
+    }
+
+
+def _is_kept(kept: Tensor | None, now: Tensor | None) -> bool:
+    if kept is None or now is None:
+        return False
+    return is_same(part_of(like(now, kept)), part_of(now))
 
 
 def _restore_model(parts: Parts, state: State) -> None:
@@ -126,9 +164,10 @@ def _restore_model(parts: Parts, state: State) -> None:
                     f"tensor {name} of the checkpoint is {_form(kept[name])}, and of the model "
                     f"{_form(tensor)}"
                 )
+            own_part, kept_part = part_of(tensor), part_of(like(tensor, kept[name]))
             # A buffer that is the same anyway may be one that cannot be written to.
-            if not is_same(tensor, kept[name]):
-                tensor.copy_(kept[name])
+            if not is_same(own_part, kept_part):
+                own_part.copy_(kept_part)
     extra = unflatten(state.plain["extra"], kept, parts.device)
     modules = dict(parts.model.named_modules())
     for name in extra_states(parts.model):

@@ -1,6 +1,5 @@
 """When a checkpoint is taken, and the thread that writes it while the run goes on."""
 
-import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -8,11 +7,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition
-from rheostat.runs.checkpoints import BadCheckpoint, list_checkpoints, prune, set_aside
+from rheostat.runs.checkpoints import (
+    BadCheckpoint,
+    CheckpointInfo,
+    eligible,
+    list_checkpoints,
+    prune,
+    set_aside,
+)
 from rheostat.runs.messages import Message, SaveCommand, Saved, SaveFailed
 from rheostat.spec.models import CheckpointSpec
 from rheostat.trainer.checkpoints.files import read_state, sweep, write_state
+from rheostat.trainer.checkpoints.ring import Ring
 from rheostat.trainer.checkpoints.state import HostCopies, State
+from rheostat.trainer.checkpoints.worker import Worker
 from rheostat.trainer.progress import Progress
 
 BEST_SECONDS = 10.0
@@ -34,26 +42,32 @@ class Saver:
     """Takes a run's checkpoints: the loop stands still for the copy alone.
 
     One is written at a time. What falls due meanwhile waits, and is then taken of the step that the
-    run has come to.
+    run has come to. Snapshots are taken beside them, and written only where the run goes back to
+    one.
 
     Args:
         folder: of the run's checkpoints.
         run: whose they are.
         spec: when they are due, and how many are kept.
         spec_sha256: of the run's spec.
+        step: number of finished steps that the run has gone on from; there is a checkpoint of it.
     """
 
-    def __init__(self, folder: Path, run: str, spec: CheckpointSpec, spec_sha256: str) -> None:
+    def __init__(
+        self, folder: Path, run: str, spec: CheckpointSpec, spec_sha256: str, step: int = 0
+    ) -> None:
         self.folder = folder
         self._run = run
         self._spec = spec
         self._spec_sha256 = spec_sha256
         self._copies = HostCopies()
-        self._thread: threading.Thread | None = None
+        self._worker = Worker("checkpoint")
+        self._ring = None if spec.snapshots is None else Ring(spec.snapshots)
         self._news: list[Message] = []
         self._asked: list[SaveCommand] = []
         self._owed: str | None = None
-        self._looked_at = 0
+        self._has_room = False
+        self._looked_at = step
         self._taken_at = time.perf_counter()
         self._hopeless: str = ""
         sweep(folder)
@@ -62,7 +76,12 @@ class Saver:
     @property
     def is_busy(self) -> bool:
         """Whether a checkpoint is being written."""
-        return self._thread is not None and self._thread.is_alive()
+        return self._worker.is_busy
+
+    @property
+    def in_memory(self) -> tuple[CheckpointInfo, ...]:
+        """The snapshots that the run can go back to, oldest first."""
+        return () if self._ring is None else self._ring.infos
 
     def ask(self, command: SaveCommand) -> None:
         """Have a checkpoint taken as soon as none is being written."""
@@ -81,7 +100,11 @@ class Saver:
         """
         if progress.step != self._looked_at:
             self._looked_at = progress.step
+            if not self._has_room:
+                self._make_room(progress, gather)
             self._owed = self._owed or self._due(progress)
+            if self._ring is not None and self._ring.is_due(progress.step):
+                self._keep_snapshot(self._ring, progress, gather)
         if (self._owed is None and not self._asked) or self.is_busy:
             return
         order = Order(self._owed or "")
@@ -106,10 +129,10 @@ class Saver:
             gather: returns the run's state; None where it has come to its end, and there is
                 nothing to go on with.
         """
-        self._wait()
+        self._worker.wait()
         while gather is not None and (self._owed is not None or self._asked):
             self.look(progress, gather)
-            self._wait()
+            self._worker.wait()
         for command in self._asked:
             text = f"the run has come to its end after {progress.step} steps: take its weights"
             self._news.append(
@@ -117,35 +140,99 @@ class Saver:
             )
         self._asked.clear()
 
-    def find(self, until: int | None, *, else_oldest: bool = False) -> State | None:
-        """Return the newest good checkpoint to go back to, once none is being written.
+    def find(
+        self, until: int | None, *, else_oldest: bool = False, repeatable: bool = False
+    ) -> State | None:
+        """Return the newest good state to go back to, once no checkpoint is being written.
 
-        What a fork begins with is none: it is its parent's, and steering may be another.
+        It is on the disk then, as a checkpoint like any other.
 
         Args:
             until: of at most so many finished steps; None is any.
             else_oldest: whether the oldest will do where there is none such.
+            repeatable: whether it must be one that a trainer would find too which has gone on from
+                the newest checkpoint: of snapshots, that one has those that come after it.
         """
-        self._wait()
-        found = [one for one in list_checkpoints(self.folder) if one.reason != "fork"]
-        early = [one for one in found if until is None or one.step <= until]
-        late = found[len(early) :] if else_oldest else []
-        for one in (*reversed(early), *late):
-            with suppress(BadCheckpoint):
-                return read_state(Path(one.path), spec_sha256=self._spec_sha256)
+        self._worker.wait()
+        on_disk = list_checkpoints(self.folder)
+        since = on_disk[-1].step if repeatable and on_disk else -1
+        in_memory = [one for one in self.in_memory if one.step > since]
+        for one in eligible([*on_disk, *in_memory], until, else_oldest=else_oldest):
+            path = self._write_snapshot(one.step) if one.in_memory else Path(one.path)
+            if path is not None:
+                with suppress(BadCheckpoint):
+                    return read_state(path, spec_sha256=self._spec_sha256)
         return None
 
     def go_back(self, step: int, revision: int) -> None:
-        """Put the checkpoints aside that a rollback has undone.
+        """Put the checkpoints aside, and forget the snapshots, that a rollback has undone.
 
         Args:
             step: finished steps of the checkpoint that the run went back to.
             revision: of the rollback.
         """
         set_aside(self.folder, step, revision)
+        if self._ring is not None:
+            self._ring.forget(step)
         self._lowest = _lowest(self.folder)
         self._looked_at = step
         self._taken_at = time.perf_counter()
+
+    def _make_room(self, progress: Progress, gather: Gather) -> None:
+        """Take the memory for copies when the first step has shown what there is to copy."""
+        self._has_room = True
+        spec = self._spec
+        if spec.every is None and spec.seconds is None and self._ring is None:
+            return
+        live = self._gather(Order("every"), progress, gather)
+        if live is None or self.is_busy:
+            return  # then it is taken when it is needed
+        for_snapshots = None if self._ring is None else self._ring.room_maker(live.tensors)
+
+        def make() -> None:
+            if for_snapshots is not None:
+                for_snapshots()
+            self._copies.make_room(live.tensors)
+
+        self._worker.start(make)
+
+    def _gather(self, order: Order, progress: Progress, gather: Gather) -> State | None:
+        """Return the run's state; None, and tell, where it cannot be kept."""
+        try:
+            return gather()
+        except FailedPrecondition as error:
+            # It will be so the next time too: once is enough for those nobody asks for.
+            if order.command is not None or str(error) != self._hopeless:
+                self._fail(order, progress.step, error)
+            self._hopeless = str(error)
+            return None
+
+    def _keep_snapshot(self, ring: Ring, progress: Progress, gather: Gather) -> None:
+        live = self._gather(Order("every"), progress, gather)
+        if live is not None:
+            ring.take(live)
+
+    def _write_snapshot(self, step: int) -> Path | None:
+        """Make a checkpoint of a snapshot, and return where it is; None, and tell, if that fails.
+
+        Nothing is pruned: which checkpoints the run can do without is seen when it has gone back.
+        """
+        assert self._ring is not None
+        began = time.perf_counter()
+        try:
+            info = write_state(
+                self.folder,
+                self._ring.state(step),
+                run=self._run,
+                spec_sha256=self._spec_sha256,
+                reason="rollback",
+            )
+        except Exception as error:
+            self._fail(Order("rollback"), step, error)
+            return None
+        seconds = time.perf_counter() - began
+        self._news.append(Saved(info=info, seconds=seconds, stalled=seconds))
+        return Path(info.path)
 
     def _due(self, progress: Progress) -> str | None:
         """Return why a checkpoint is due after the step just finished, None where none is."""
@@ -162,26 +249,21 @@ class Saver:
 
     def _take(self, order: Order, progress: Progress, gather: Gather) -> None:
         began = time.perf_counter()
-        try:
-            live = gather()
-        except FailedPrecondition as error:
-            # It will be so the next time too: once is enough for those nobody asks for.
-            if order.command is not None or str(error) != self._hopeless:
-                self._fail(order, progress.step, error)
-            self._hopeless = str(error)
+        live = self._gather(order, progress, gather)
+        if live is None:
             self._taken_at = began
             return
         if order.reason in ("every", "best") and not self._copies.fits(live.tensors):
             # The room first, and then the state of the step that will have been reached.
             self._owed = order.reason
-            self._start(lambda: self._copies.make_room(live.tensors))
+            self._worker.start(lambda: self._copies.make_room(live.tensors))
             return
         state = self._copies.take(live)
         self._taken_at = time.perf_counter()
         if state.validation_loss is not None:
             self._lowest = min(self._lowest, state.validation_loss)
         stalled = self._taken_at - began
-        self._start(lambda: self._write(order, state, began, stalled))
+        self._worker.start(lambda: self._write(order, state, began, stalled))
 
     def _write(self, order: Order, state: State, began: float, stalled: float) -> None:
         command = order.command
@@ -211,14 +293,6 @@ class Saver:
     def _fail(self, order: Order, step: int, error: Exception) -> None:
         command_id = None if order.command is None else order.command.command_id
         self._news.append(SaveFailed(message=str(error), step=step, command_id=command_id))
-
-    def _start(self, work: Callable[[], None]) -> None:
-        self._thread = threading.Thread(target=work, name="checkpoint", daemon=True)
-        self._thread.start()
-
-    def _wait(self) -> None:
-        if self._thread is not None:
-            self._thread.join()
 
 
 def _lowest(folder: Path) -> float:

@@ -1,7 +1,7 @@
 """A trainer's beginning: from nothing, or from where another one was interrupted."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from rheostat.runs.messages import Ready
@@ -14,12 +14,26 @@ from rheostat.trainer.checkpoints.files import read_state
 from rheostat.trainer.checkpoints.restoring import restore
 from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.checkpoints.state import State
+from rheostat.trainer.data.ordering import WHOLE, Share
 from rheostat.trainer.loop import Loop
+from rheostat.trainer.parallel import SINGLE, Parallel
 from rheostat.trainer.peers import Peer
-from rheostat.trainer.ranks import Alone
+from rheostat.trainer.ranks import Alone, Ranks
+
+Enlist = Callable[[Parts], Ranks]
+"""Returns the processes that train a run, once rank 0 has built its own."""
 
 
-def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
+def start(
+    run: str,
+    folder: Path,
+    link: Peer,
+    order: StartOrder,
+    *,
+    share: Share = WHOLE,
+    parallel: Parallel = SINGLE,
+    enlist: Enlist | None = None,
+) -> Loop:
     """Build a run from its folder, bring it to where it had come, and tell that it is ready.
 
     Args:
@@ -27,6 +41,9 @@ def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
         folder: with its spec.
         link: whom to tell.
         order: where to begin, and what has been decided from there on.
+        share: of each batch that this process has.
+        parallel: how the processes work on the model.
+        enlist: finds the other processes; None where there are none.
 
     Raises:
         InvalidSpec: for what only torch, the data and the model can tell.
@@ -35,26 +52,29 @@ def start(run: str, folder: Path, link: Peer, order: StartOrder) -> Loop:
     """
     text = (folder / SPEC_FILE).read_bytes()
     spec, digest = Spec.model_validate_json(text), hashlib.sha256(text).hexdigest()
-    parts = build(spec, run)
+    parts = build(spec, run, share=share, parallel=parallel)
+    ranks = Alone() if enlist is None else enlist(parts)
     state, lost = None, list[str]()
     if order.checkpoint is not None:
         state = read_state(Path(order.checkpoint), spec_sha256=digest)
         lost = restore(parts, state, order.anew)
+        ranks.spread(state, order.anew)
     script = Script(order.decisions, order.offences, order.steps_done)
     parts.steering.follow(script)
     for line in _told(parts, order, script, state):
         print(line, flush=True)
+    at = 0 if state is None else state.step
     link.send(
         Ready(
             steps=parts.steering.steps,
             groups=tuple(group.describe() for group in parts.groups),
             device=str(parts.device),
-            warnings=(*parts.warnings, *lost),
-            step=0 if state is None else state.step,
+            warnings=(*parts.warnings, *ranks.warnings, *lost),
+            step=at,
         )
     )
-    saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest)
-    return Loop(parts, link, Alone(), saver, state, anew=order.anew, until=order.until)
+    saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest, at)
+    return Loop(parts, link, ranks, saver, state, anew=order.anew, until=order.until)
 
 
 def _told(parts: Parts, order: StartOrder, script: Script, state: State | None) -> Sequence[str]:

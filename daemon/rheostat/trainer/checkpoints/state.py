@@ -1,7 +1,7 @@
 """Everything a run is between two steps."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -71,22 +71,18 @@ class HostCopies:
     def take(self, state: State) -> State:
         """Return a copy of a state that stays as it is until the next is taken."""
         self.make_room(state.tensors)
+        room, waits = self._room, False
         copies: dict[str, dict[str, Tensor]] = {}
         for part, named in state.tensors.items():
-            copies[part] = {
-                name: self._room[part, name].copy_(tensor, non_blocking=True)
-                for name, tensor in named.items()
-            }
-        if torch.cuda.is_available():
+            copies[part] = {name: room[part, name] for name in named}
+            waits = waits or any(one.is_cuda for one in named.values())
+            if named:
+                torch._foreach_copy_(
+                    list(copies[part].values()), list(named.values()), non_blocking=True
+                )
+        if waits:
             torch.cuda.current_stream().synchronize()
-        return State(
-            step=state.step,
-            revision=state.revision,
-            validation_loss=state.validation_loss,
-            tensors=copies,
-            plain=state.plain,
-            unacknowledged=state.unacknowledged,
-        )
+        return replace(state, tensors=copies)
 
 
 def _fits(room: Tensor | None, tensor: Tensor) -> bool:

@@ -32,25 +32,29 @@ def flatten(tree: Any, path: str, tensors: dict[str, Tensor]) -> Any:
     Raises:
         Unsavable: if there is anything else in it; names the path.
     """
+    kind = type(tree)
+    if kind in _PLAIN:
+        return tree
     if isinstance(tree, Tensor):
         if tree.layout is not torch.strided:
             raise Unsavable(f"{path} is a tensor of layout {tree.layout}; only dense ones are kept")
-        tensors[path] = tree.detach()
+        tensors[path] = tree.detach() if tree.requires_grad else tree
         return {"tensor": path, "on": "cpu" if tree.device.type == "cpu" else "device"}
-    if isinstance(tree, Mapping):
-        for key in tree:
+    if kind is dict or isinstance(tree, Mapping):
+        pairs = []
+        for key, one in tree.items():
             if type(key) not in (str, int):
                 raise Unsavable(f"{path} has the key {key!r}; only names and numbers are kept")
-        return {"dict": [[key, flatten(tree[key], f"{path}.{key}", tensors)] for key in tree]}
-    if type(tree) in (list, tuple):
-        if all(type(one) in _PLAIN for one in tree):  # a random generator has 624 numbers
-            return {type(tree).__name__: list(tree)}
+            is_plain = type(one) in _PLAIN
+            pairs.append([key, one if is_plain else flatten(one, f"{path}.{key}", tensors)])
+        return {"dict": pairs}
+    if kind is list or kind is tuple:
+        if _PLAIN.issuperset(map(type, tree)):  # a random generator has 624 numbers
+            return {kind.__name__: list(tree)}
         items = [flatten(one, f"{path}.{index}", tensors) for index, one in enumerate(tree)]
-        return {type(tree).__name__: items}
-    if type(tree) in _PLAIN:
-        return tree
-    kind = f"{type(tree).__module__}.{type(tree).__qualname__}"
-    raise Unsavable(f"{path} is a {kind}, which is neither a tensor nor plain data")
+        return {kind.__name__: items}
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    raise Unsavable(f"{path} is a {name}, which is neither a tensor nor plain data")
 
 
 def unflatten(plain: Any, tensors: Mapping[str, Tensor], device: torch.device) -> Any:

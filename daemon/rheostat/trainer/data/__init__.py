@@ -6,6 +6,21 @@ its neighbour `models` asks it for the shape of the data and for `factories`.
 """
 
 from rheostat.trainer.data.loading import load_data
-from rheostat.trainer.data.records import Data, DataDescription, ResidentSplit, Split, StreamedSplit
+from rheostat.trainer.data.records import (
+    Data,
+    DataDescription,
+    ResidentSplit,
+    Split,
+    StreamedSplit,
+    TextDescription,
+)
 
-__all__ = ["Data", "DataDescription", "ResidentSplit", "Split", "StreamedSplit", "load_data"]
+__all__ = [
+    "Data",
+    "DataDescription",
+    "ResidentSplit",
+    "Split",
+    "StreamedSplit",
+    "TextDescription",
+    "load_data",
+]

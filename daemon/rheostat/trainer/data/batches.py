@@ -6,10 +6,14 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from rheostat.trainer.data.ordering import Order
+from rheostat.spec.models import DataSpec
+from rheostat.trainer.data.augmenting import AugmentedBatches
+from rheostat.trainer.data.ordering import WHOLE, Order, Share
 from rheostat.trainer.data.records import Data, ResidentSplit
 from rheostat.trainer.data.resident import ResidentBatches, ResidentValidation
-from rheostat.trainer.data.streamed import StreamedBatches, StreamedValidation
+from rheostat.trainer.data.streamed import Fetching, StreamedBatches, StreamedValidation
+
+_PLAIN = DataSpec()
 
 
 class Batches(Protocol):
@@ -28,23 +32,47 @@ class Batches(Protocol):
         ...
 
 
-def make_batches(data: Data, batch_size: int, seed: int, device: torch.device) -> Batches:
-    """Return the training batches of a run.
+def make_batches(
+    data: Data,
+    batch_size: int,
+    seed: int,
+    device: torch.device,
+    spec: DataSpec = _PLAIN,
+    share: Share = WHOLE,
+) -> Batches:
+    """Return the training batches of a run, or one process's share of each.
 
     Each epoch visits the training set in an order of its own; what does not fill a batch at its end
     is left out.
 
+    Args:
+        data: what is dealt out.
+        batch_size: samples of a step.
+        seed: of the run.
+        device: where the batches go.
+        spec: says how they are fetched and augmented.
+        share: of this process.
+
     Raises:
-        InvalidSpec: `batch_size` is larger than the training set.
+        InvalidSpec: `batch_size` is larger than the training set, or what is to be augmented are
+            no images.
     """
     order = Order(len(data.train), batch_size, seed)
+    batches: Batches
     if isinstance(data.train, ResidentSplit):
-        return ResidentBatches(data.train, data.normalisation, order, batch_size, device)
-    return StreamedBatches(data.train, data.normalisation, order, batch_size, seed, device)
+        batches = ResidentBatches(data.train, data.normalisation, order, batch_size, device, share)
+    else:
+        fetching = Fetching(data.normalisation, device, spec.workers, spec.prefetch)
+        batches = StreamedBatches(data.train, fetching, order, batch_size, seed, share)
+    if spec.augment == _PLAIN.augment:
+        return batches
+    return AugmentedBatches(
+        batches, spec.augment, data.description, seed, device, batch_size, share
+    )
 
 
 def validation_batches(
-    data: Data, batch_size: int, device: torch.device
+    data: Data, batch_size: int, device: torch.device, spec: DataSpec = _PLAIN
 ) -> Iterable[tuple[Tensor, Tensor]]:
     """Return the validation set, every sample once in a fixed order, the last batch maybe smaller.
 
@@ -52,4 +80,5 @@ def validation_batches(
     """
     if isinstance(data.validation, ResidentSplit):
         return ResidentValidation(data.validation, data.normalisation, batch_size, device)
-    return StreamedValidation(data.validation, data.normalisation, batch_size, device)
+    fetching = Fetching(data.normalisation, device, spec.workers, spec.prefetch)
+    return StreamedValidation(data.validation, fetching, batch_size)

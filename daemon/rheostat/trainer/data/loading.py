@@ -27,6 +27,7 @@ from rheostat.trainer.data.records import (
     StreamedSplit,
 )
 from rheostat.trainer.data.splitting import split_indices
+from rheostat.trainer.data.text import read_text
 
 BUILTINS: Mapping[str, Factory] = {
     "cifar10": read_cifar10,
@@ -34,6 +35,7 @@ BUILTINS: Mapping[str, Factory] = {
     "fashion_mnist": read_fashion_mnist,
     "image_folder": read_image_folder,
     "mnist": read_mnist,
+    "text": read_text,
 }
 """Data sets by the name a spec uses; others come by entry point or `package.module:factory`."""
 
@@ -116,6 +118,8 @@ def _describe(
         train_samples=len(train),
         validation_samples=len(validation),
         target_width=1 if has_classes else sample_target.numel(),
+        text=collection.text,
+        is_per_token=collection.text is not None and sample_target.dim() == 1,
     )
 
 

@@ -1,11 +1,30 @@
 """The order in which an epoch visits the training samples."""
 
 import hashlib
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from rheostat.errors import InvalidSpec, Violation
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The part of every batch that one process has."""
+
+    rank: int
+    """Of the process, from 0."""
+    world_size: int
+    """Number of processes, >= 1."""
+
+    def of(self, samples: int) -> slice:
+        """Return where its part of some samples is; the parts differ by one sample at most."""
+        first, last = (samples * one // self.world_size for one in (self.rank, self.rank + 1))
+        return slice(first, last)
+
+
+WHOLE = Share(0, 1)
 
 
 class Order:

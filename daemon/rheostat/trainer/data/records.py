@@ -10,6 +10,9 @@ from torch import Tensor
 
 from rheostat.trainer.data.normalising import Normalisation, measure
 
+IGNORED = -100
+"""Target of a token that counts for nothing; torch's cross-entropy knows it by itself."""
+
 STATISTICS_SAMPLES = 256
 """How many streamed samples are looked at, at most, for their mean and deviation."""
 
@@ -33,7 +36,7 @@ class ResidentSplit:
     inputs: Tensor
     """(N, ...) uint8 as stored, float32 as the network takes it, or int64 tokens."""
     targets: Tensor
-    """(N, ...) int64 classes, or (N, K) float32."""
+    """(N, ...) int64 classes, or (N, K) float32; `IGNORED` where a token has no target."""
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -58,6 +61,16 @@ class StreamedSplit:
 Split = ResidentSplit | StreamedSplit
 
 
+@dataclass(frozen=True, slots=True)
+class TextDescription:
+    """How token ids stand for text."""
+
+    vocabulary: int
+    """Number of different tokens."""
+    padding: int
+    """Token that fills inputs up behind their end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collection:
     """What a reader found, before anything is set aside for validation."""
@@ -71,6 +84,8 @@ class Collection:
     """Share of `train` set aside by default, 0 to 1, where there is no `validation`."""
     classes: int | None = None
     """Number of classes, where the reader knows better than the targets."""
+    text: TextDescription | None = None
+    """How inputs are text; None where they are something else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +93,17 @@ class DataDescription:
     """What a model may know of the data before it sees any."""
 
     input_shape: tuple[int, ...]
-    """Shape of one sample: (C, H, W) of an image, or (features,)."""
+    """Shape of one sample: (C, H, W) of an image, (features,), or (tokens,) of a text."""
     classes: int | None
     """Number of classes; None where targets are numbers."""
     train_samples: int
     validation_samples: int
     target_width: int = 1
     """Numbers in one target where targets are numbers."""
+    text: TextDescription | None = None
+    """How inputs are text; None where they are something else."""
+    is_per_token: bool = False
+    """Whether each token of an input has a target of its own, such as the token after it."""
 
     @property
     def outputs(self) -> int:

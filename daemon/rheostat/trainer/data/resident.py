@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 
 from rheostat.trainer.data.normalising import Normalisation
-from rheostat.trainer.data.ordering import Order
-from rheostat.trainer.data.records import ResidentSplit
+from rheostat.trainer.data.ordering import WHOLE, Order, Share
+from rheostat.trainer.data.records import Data, ResidentSplit
 
 FLOAT_BYTES = 256 * 2**20
 """uint8 inputs that are no larger than this as float32 are converted once, not batch by batch."""
@@ -30,10 +30,12 @@ class ResidentBatches:
         order: Order,
         batch_size: int,
         device: torch.device,
+        share: Share = WHOLE,
     ) -> None:
         self._prepared = Prepared(split, normalisation, device)
         self._order = order
         self._batch_size = batch_size
+        self._share = share.of(batch_size)
         self._device = device
         self._epoch = -1
         self._indices: Sequence[Tensor] = ()
@@ -42,7 +44,7 @@ class ResidentBatches:
         self._batches: Sequence[tuple[Tensor, Tensor]] = ()
         if self._prepared.is_small:
             self._arranged = self._prepared.empty(order.steps_per_epoch * batch_size)
-            cuts = [torch.split(whole, batch_size) for whole in self._arranged]
+            cuts = [self._cut(whole) for whole in self._arranged]
             self._batches = list(zip(*cuts, strict=True))
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
@@ -55,13 +57,21 @@ class ResidentBatches:
         return self._prepared.gather(self._indices[position])
 
     def _begin(self, epoch: int) -> None:
-        indices = self._order.epoch(epoch).to(self._device)
+        indices = self._order.epoch(epoch)
+        if self._device.type == "cuda":
+            # From pinned memory the copy is queued; from any other the host waits for it.
+            indices = indices.pin_memory()
+        indices = indices.to(self._device, non_blocking=True)
         if self._arranged is not None:
             # In place: memory from the system at each epoch cost 20 us a step in page faults.
             self._prepared.arrange(indices, self._arranged)
         else:
-            self._indices = torch.split(indices, self._batch_size)
+            self._indices = self._cut(indices)
         self._epoch = epoch
+
+    def _cut(self, samples: Tensor) -> Sequence[Tensor]:
+        """Return this process's share of each batch of an epoch's samples."""
+        return [batch[self._share] for batch in torch.split(samples, self._batch_size)]
 
 
 class ResidentValidation:
@@ -82,6 +92,27 @@ class ResidentValidation:
             yield self._prepared.slice(start, start + self._batch_size)
 
 
+def ready_for_many(data: Data) -> Data:
+    """Return a data set whose inputs are converted already, as far as memory allows.
+
+    Runs that share it have the very batches of runs that do not, and no copies of their own.
+    """
+    normalisation, splits = data.normalisation, (data.train, data.validation)
+    resident = [split for split in splits if isinstance(split, ResidentSplit)]
+    if normalisation is None or len(resident) < len(splits):
+        return data
+    if not all(_fits_as_floats(split.inputs) for split in resident):
+        return data
+    train, validation = (
+        ResidentSplit(normalisation(split.inputs), split.targets) for split in resident
+    )
+    return Data(train, validation, data.description)
+
+
+def _fits_as_floats(inputs: Tensor) -> bool:
+    return inputs.numel() * 4 <= FLOAT_BYTES
+
+
 class Prepared:
     """A split on the device, converted beforehand as far as memory allows."""
 
@@ -91,7 +122,7 @@ class Prepared:
         self._inputs = split.inputs.to(device)
         self._targets = split.targets.to(device)
         self._normalisation = None if normalisation is None else normalisation.to(device)
-        if self._normalisation is not None and self._inputs.numel() * 4 <= FLOAT_BYTES:
+        if self._normalisation is not None and _fits_as_floats(self._inputs):
             self._inputs = self._normalisation(self._inputs)
             self._normalisation = None
         self.is_small = self._normalisation is None and self._inputs.nbytes <= GATHER_BYTES

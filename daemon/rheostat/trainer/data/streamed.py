@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler, default_collate
 
 from rheostat.trainer.data.normalising import Normalisation
-from rheostat.trainer.data.ordering import Order, derive_seed
+from rheostat.trainer.data.ordering import WHOLE, Order, Share, derive_seed
 from rheostat.trainer.data.records import MapDataset, StreamedSplit, in_loss_type, in_model_type
 
 Batch = tuple[Tensor, Tensor]
@@ -21,75 +21,31 @@ _Request = tuple[int, list[int]]
 NUM_WORKERS = max(1, min(4, (os.cpu_count() or 1) - 1))
 
 
-class StreamedBatches:
-    """Training batches of a split that does not fit into memory.
-
-    Steps asked for one after the other are prefetched; any other step starts the workers anew
-    there, and gives the same batch as if it had been reached in order.
-    """
-
-    def __init__(
-        self,
-        split: StreamedSplit,
-        normalisation: Normalisation | None,
-        order: Order,
-        batch_size: int,
-        seed: int,
-        device: torch.device,
-    ) -> None:
-        self._fetcher = _Fetcher(split.dataset)
-        self._delivery = _Delivery(normalisation, device)
-        self._order = order
-        self._batch_size = batch_size
-        self._seed = seed
-        self._next_step = -1
-        self._batches: Iterator[Batch] = iter(())
-        self.steps_per_epoch = order.steps_per_epoch
-
-    def batch(self, step: int) -> Batch:
-        """Return inputs and targets of a step, counted from 0."""
-        if step != self._next_step:
-            requests = _TrainingRequests(self._order, self._batch_size, self._seed, step)
-            self._batches = self._delivery.batches(self._fetcher, requests)
-        self._next_step = step + 1
-        return next(self._batches)
-
-
-class StreamedValidation:
-    """A whole split in its own order, batch by batch, as often as it is asked for."""
-
-    def __init__(
-        self,
-        split: StreamedSplit,
-        normalisation: Normalisation | None,
-        batch_size: int,
-        device: torch.device,
-    ) -> None:
-        self._fetcher = _Fetcher(split.dataset)
-        self._delivery = _Delivery(normalisation, device)
-        self._requests = _ValidationRequests(len(split), batch_size)
-
-    def __iter__(self) -> Iterator[Batch]:
-        return self._delivery.batches(self._fetcher, self._requests)
-
-
 class _TrainingRequests(Sampler[_Request]):
     """What to fetch for each step from a first one on, without end."""
 
-    def __init__(self, order: Order, batch_size: int, seed: int, first_step: int) -> None:
+    def __init__(
+        self, order: Order, batch_size: int, seed: int, first_step: int, share: Share
+    ) -> None:
         self._order = order
         self._batch_size = batch_size
         self._seed = seed
         self._first_step = first_step
+        self._share = share
 
     def __iter__(self) -> Iterator[_Request]:
         first_epoch, position = divmod(self._first_step, self._order.steps_per_epoch)
         step = self._first_step
         for epoch in count(first_epoch):
             for indices in torch.split(self._order.epoch(epoch), self._batch_size)[position:]:
-                yield derive_seed(self._seed, 1, step), indices.tolist()
+                yield self._seed_of(step), indices[self._share.of(len(indices))].tolist()
                 step += 1
             position = 0
+
+    def _seed_of(self, step: int) -> int:
+        """Return the seed of a batch; what is drawn for it must not repeat from rank to rank."""
+        rank = self._share.rank
+        return derive_seed(self._seed, 1, step, rank) if rank else derive_seed(self._seed, 1, step)
 
 
 class _ValidationRequests(Sampler[_Request]):
@@ -123,24 +79,53 @@ class _Fetcher(Dataset[Batch]):
         return inputs, targets
 
 
-class _Delivery:
-    """Brings fetched batches to the device, in the types a network takes."""
+class Fetching:
+    """How batches are fetched, and brought to the device in the types a network takes.
 
-    def __init__(self, normalisation: Normalisation | None, device: torch.device) -> None:
+    Args:
+        normalisation: of stored uint8; None where inputs are ready.
+        device: where they go; to a CUDA device through pinned memory, while the loop goes on.
+        workers: processes that fetch; None is `NUM_WORKERS`.
+        prefetch: batches that each of them fetches beforehand.
+    """
+
+    def __init__(
+        self,
+        normalisation: Normalisation | None,
+        device: torch.device,
+        workers: int | None = None,
+        prefetch: int = 2,
+    ) -> None:
         self._normalisation = None if normalisation is None else normalisation.to(device)
         self._device = device
+        self._workers = NUM_WORKERS if workers is None else workers
+        self._prefetch = prefetch
 
-    def batches(self, fetcher: _Fetcher, requests: Sampler[_Request]) -> Iterator[Batch]:
-        loader = DataLoader(
+    def loader(
+        self, fetcher: _Fetcher, requests: Sampler[_Request], *, stays: bool = False
+    ) -> DataLoader[Batch]:
+        """Return what fetches the batches requested, in their order.
+
+        Args:
+            fetcher: fetches one.
+            requests: says which.
+            stays: whether its workers stay when all are fetched, to begin again.
+        """
+        return DataLoader(
             fetcher,
             batch_size=None,
             sampler=requests,
-            num_workers=NUM_WORKERS,
+            num_workers=self._workers,
+            prefetch_factor=self._prefetch,
+            persistent_workers=stays,
             pin_memory=self._device.type == "cuda",
             # Its own, because starting workers draws a number, and from torch's global generator
             # that would make a resumed run differ from one that was not interrupted.
             generator=torch.Generator(),
         )
+
+    def batches(self, loader: DataLoader[Batch]) -> Iterator[Batch]:
+        """Yield a loader's batches, ready for the network."""
         for inputs, targets in loader:
             yield (
                 self._ready(inputs),
@@ -150,3 +135,55 @@ class _Delivery:
     def _ready(self, inputs: Tensor) -> Tensor:
         moved = inputs.to(self._device, non_blocking=True)
         return in_model_type(moved) if self._normalisation is None else self._normalisation(moved)
+
+
+class StreamedBatches:
+    """Training batches of a split that does not fit into memory.
+
+    Steps asked for one after the other are prefetched; any other step starts the workers anew
+    there, and gives the same batch as if it had been reached in order.
+    """
+
+    def __init__(
+        self,
+        split: StreamedSplit,
+        fetching: Fetching,
+        order: Order,
+        batch_size: int,
+        seed: int,
+        share: Share = WHOLE,
+    ) -> None:
+        self._fetcher = _Fetcher(split.dataset)
+        self._fetching = fetching
+        self._order = order
+        self._share = share
+        self._batch_size = batch_size
+        self._seed = seed
+        self._next_step = -1
+        self._batches: Iterator[Batch] = iter(())
+        self.steps_per_epoch = order.steps_per_epoch
+
+    def batch(self, step: int) -> Batch:
+        """Return inputs and targets of a step, counted from 0."""
+        if step != self._next_step:
+            requests = _TrainingRequests(
+                self._order, self._batch_size, self._seed, step, self._share
+            )
+            self._batches = self._fetching.batches(self._fetching.loader(self._fetcher, requests))
+        self._next_step = step + 1
+        return next(self._batches)
+
+
+class StreamedValidation:
+    """A whole split in its own order, batch by batch, as often as it is asked for.
+
+    Its workers stay from one time to the next: to start them takes longer than many a validation.
+    """
+
+    def __init__(self, split: StreamedSplit, fetching: Fetching, batch_size: int) -> None:
+        self._fetching = fetching
+        requests = _ValidationRequests(len(split), batch_size)
+        self._loader = fetching.loader(_Fetcher(split.dataset), requests, stays=True)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return self._fetching.batches(self._loader)

@@ -7,12 +7,20 @@ from torch import nn
 from rheostat.spec.models import ModelSpec
 from rheostat.trainer.data.factories import Factory, FactoryKind
 from rheostat.trainer.data.records import DataDescription
+from rheostat.trainer.models.gpt import gpt
+from rheostat.trainer.models.hugging_face import hugging_face
 from rheostat.trainer.models.lenet5 import lenet5
 from rheostat.trainer.models.mlp import mlp
 from rheostat.trainer.models.resnet18 import resnet18
 from rheostat.trainer.models.torchvision_builders import find_builder
 
-BUILTINS: Mapping[str, Factory] = {"lenet5": lenet5, "mlp": mlp, "resnet18": resnet18}
+BUILTINS: Mapping[str, Factory] = {
+    "gpt": gpt,
+    "hugging_face": hugging_face,
+    "lenet5": lenet5,
+    "mlp": mlp,
+    "resnet18": resnet18,
+}
 """Models by the name a spec uses, besides `torchvision:<builder>`."""
 
 MODEL = FactoryKind(section="model", builtins=BUILTINS, entry_points="rheostat.models")

@@ -1,14 +1,13 @@
-"""What every RPC takes: the one table. An RPC without an entry is for nobody."""
+"""What every RPC takes: the one table. An RPC without an entry is for nobody.
 
-from collections.abc import Awaitable, Callable, Mapping
+Whatever does the same by another protocol takes the same: it is looked up here by its RPC.
+"""
+
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rheostat.api.handling import caller
-from rheostat.door.authenticating import Door
 from rheostat.door.roles import Reach, Right, Role
-from rheostat.steering.records import Change
-from rheostat.steering.wishes import names_code
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +57,8 @@ PERMISSIONS: Mapping[str, Permission] = {
         EvaluateRun=_OPERATE,
         WatchRun=_VIEW,
         ExportRun=_VIEW,
+        # Its handler asks again, as that of CreateRun does.
+        AttachRun=Permission(role=Role.ADMIN, run=""),
     ),
     **_service(
         "rheostat.v1.LearningRates",
@@ -86,7 +87,7 @@ PERMISSIONS: Mapping[str, Permission] = {
         "rheostat.v1.Checkpoints",
         SaveCheckpoint=_OPERATE,
         ListCheckpoints=_VIEW,
-        RollbackRun=_OPERATE,
+        RollbackRun=_ADMINISTER,
         # Its handler asks again, as that of CreateRun does.
         ForkRun=_ADMINISTER,
     ),
@@ -99,22 +100,3 @@ PERMISSIONS: Mapping[str, Permission] = {
     ),
     **_service("grpc.reflection.v1alpha.ServerReflection", ServerReflectionInfo=_LOOK_AROUND),
 }
-
-
-def may_create(door: Door) -> Callable[[str], Awaitable[None]]:
-    """Return what refuses a new run whose name is not the caller's to give."""
-
-    async def permit(run: str) -> None:
-        await door.permit(caller(), Right(Role.ADMIN, run), to="a new run")
-
-    return permit
-
-
-async def permit_code(door: Door, run: str, change: Change) -> None:
-    """Let a change through, unless it names code and the caller is no admin of the run.
-
-    Raises:
-        PermissionDenied: in that case.
-    """
-    if names_code(change):
-        await door.permit(caller(), Right(Role.ADMIN, run), to="code by import path")

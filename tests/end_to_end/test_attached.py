@@ -1,0 +1,469 @@
+"""Scripts that are attached to a real daemon, and steered from elsewhere while they train."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import rheostat
+from rheostat.runs.records import Phase
+from rheostat.steering.records import ScheduleEdit
+
+from .conftest import Run, environment, is_alive, living_daemon, wait_until
+
+torch.set_num_threads(1)
+ENDLESS = 10**6
+
+
+class Spy(torch.optim.SGD):
+    """An optimizer that keeps the LRs that its steps were taken with."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.used = []
+
+    def step(self, closure=None):
+        self.used.append([group["lr"] for group in self.param_groups])
+        return super().step(closure)
+
+
+class Script:
+    """A training script in this process; it keeps the LRs that its steps were taken with."""
+
+    def __init__(self, **attaching):
+        torch.manual_seed(0)
+        self.model = nn.Linear(4, 2)
+        groups = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.02}]
+        self.optimizer = Spy(groups, lr=0.1, momentum=0.9)
+        self.scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, max_lr=[0.1, 0.02], total_steps=ENDLESS
+        )
+        self.inputs, self.targets = torch.randn(16, 4), torch.randint(2, (16,))
+        self.used, self.wanted = self.optimizer.used, []
+        self.run = rheostat.attach(self.optimizer, scheduler=self.scheduler, **attaching)
+
+    def train(self, steps=1):
+        for _ in range(steps):
+            self.optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(self.model(self.inputs), self.targets)
+            loss.backward()
+            self.wanted.append(self.scheduler.get_last_lr())
+            self.optimizer.step()
+            self.scheduler.step()
+            self.run.step(loss)
+
+    def train_while(self, question):
+        """Train as long as somebody else takes to answer, and return the answer."""
+        with ThreadPoolExecutor(1) as pool:
+            answer = pool.submit(question)
+            while not answer.done():
+                self.train()
+            return answer.result()
+
+
+@pytest.fixture
+def begin_script(daemon):
+    """Attach a script to the daemon that the tests share."""
+    scripts = []
+
+    def begin(**attaching):
+        script = Script(**({"name": "script", "address": daemon.address} | attaching))
+        scripts.append(script)
+        return script
+
+    yield begin
+    for script in scripts:
+        script.run.close()
+
+
+def test_a_change_from_the_command_line_acts_at_the_step_that_is_answered(
+    daemon, begin_script, tmp_path
+):
+    script = begin_script(groups=["weight", "bias"])
+    name = script.run.name
+    script.train(20)
+
+    answer = script.train_while(lambda: daemon.json("lr", "scale", name, "0.5"))
+    script.train(5)
+    at = answer["applied_step"]
+
+    assert script.used[:at] == script.wanted[:at]
+    assert script.used[at:] == [[0.5 * lr for lr in row] for row in script.wanted[at:]]
+    assert [group["new"] for group in answer["groups"]] == script.used[at]
+    shown = script.train_while(lambda: daemon.json("runs", "list"))
+    assert {"run": name, "phase": "running"}.items() <= shown[-1].items()
+    assert (
+        daemon.metric(
+            "rheostat_learning_rate_component", run=name, group="bias", component="operator"
+        )
+        == 0.5
+    )
+    script.run.close()
+    rows = Run(daemon, name).export(tmp_path / "rows.csv")
+    columns = ("learning_rate.weight", "learning_rate.bias")
+    assert [[float(row[column]) for column in columns] for row in rows] == script.used
+    [decision] = daemon.json("lr", "history", name)
+    assert (decision["applied_step"], decision["verb"]) == (at, "scale")
+    assert Run(daemon, name).view.phase is Phase.SUCCEEDED
+
+
+def test_every_verb_of_the_operator_leads_where_it_says(daemon, begin_script):
+    script = begin_script(name="verbs")
+    run = Run(daemon, script.run.name)
+    script.train(3)
+
+    def ask(verb, value=None, **fields):
+        decision = script.train_while(lambda: run.change(verb, value, **fields))
+        script.train(2)
+        return decision
+
+    held = ask("hold", 0.003)
+    assert script.used[held.applied_step] == [0.003, 0.003]
+    released = ask("release")
+    assert script.used[released.applied_step] == script.wanted[released.applied_step]
+    put = ask("set", 0.004, groups=("group_1",))
+    assert script.used[put.applied_step][1] == pytest.approx(0.004, rel=1e-12)
+    ramp = ask("ramp", 0.0005, steps=50, groups=("group_0",))
+    script.train(60)
+    arrived = ramp.applied_step + 49
+    assert script.used[arrived][0] == pytest.approx(0.0005, rel=1e-9)
+    explained = script.train_while(lambda: daemon.rheostat("lr", "explain", run.name))
+    assert "OneCycleLR of the script" in explained.stdout
+
+
+def test_policies_come_and_go_and_guardrails_bind(daemon, begin_script):
+    script = begin_script(name="bound", policies=["loss_spike"], guardrails={"max_lr": 0.01})
+    run = Run(daemon, script.run.name)
+    script.train(3)
+
+    script.train_while(lambda: daemon.json("policy", "attach", run.name, "plateau"))
+    shown = script.train_while(lambda: daemon.json("policy", "list", run.name))
+    decision = script.train_while(lambda: run.change("hold", 0.5))
+    script.train(2)
+
+    assert {policy["name"] for policy in shown} == {"loss_spike", "plateau"}
+    assert decision.guardrails == ("max_lr",)
+    assert script.used[-1] == [0.01, 0.01]
+
+
+def test_a_script_that_is_paused_stands_still_and_one_that_is_stopped_leaves_its_block(
+    daemon, begin_script
+):
+    script = begin_script(name="stopped")
+    client, name = daemon.client, script.run.name
+
+    with ThreadPoolExecutor(1) as pool:
+        pausing = pool.submit(client.pause_run, name)
+        resuming = pool.submit(lambda: (pausing.result(), client.resume_run(name)))
+        while not resuming.done():
+            script.train()
+        assert pausing.result().phase is Phase.PAUSED
+        assert resuming.result()[1].phase is Phase.RUNNING
+    with script.run:
+        client.stop_run(name)
+        script.train(ENDLESS)
+
+    assert script.run.should_stop
+    assert len(script.used) < ENDLESS
+    assert Run(daemon, name).reach(Phase.STOPPED).result.steps == len(script.used)
+
+
+def test_a_script_that_raises_has_failed_with_what_it_raised(daemon, begin_script):
+    script = begin_script(name="raises")
+
+    with pytest.raises(TypeError), script.run:
+        script.run.step(script.train(3) + 1)
+
+    view = Run(daemon, script.run.name).reach(Phase.FAILED)
+    assert view.failure.message == (
+        "TypeError: unsupported operand type(s) for +: 'NoneType' and 'int'"
+    )
+    assert "test_attached.py" in view.failure.traceback
+
+
+def test_what_only_a_loop_of_our_own_can_do_is_refused_with_the_reason(daemon, begin_script):
+    script = begin_script(name="refusing")
+    client, name = daemon.client, script.run.name
+    script.train_while(lambda: Run(daemon, name).reach(Phase.RUNNING))
+    asked = {
+        "probed": lambda: client.probe_learning_rates(name, [0.1], steps=2),
+        "there is no spec to replay it from": lambda: client.replay_run(name),
+        "there is no spec to fork it from": lambda: client.fork_run(name, "name: fork"),
+        "save=": lambda: client.save_checkpoint(name),
+        "no good checkpoint": lambda: client.roll_back_run(name),
+        "evaluate=": lambda: client.evaluate_run(name),
+        "how long this run is": lambda: Run(daemon, name).change(
+            "horizon", edit=ScheduleEdit(steps=10)
+        ),
+        "a script that lives": lambda: Script(name=name, address=daemon.address, resume=True),
+    }
+
+    for why, ask in asked.items():
+        with pytest.raises(Exception, match=why):
+            script.train_while(ask)
+
+
+def test_a_script_that_says_how_it_is_saved_goes_back_to_a_checkpoint(
+    daemon, begin_script, tmp_path
+):
+    def save(folder):
+        torch.save([script.model.state_dict(), script.scheduler.state_dict()], folder / "mine.pt")
+
+    def restore(folder):
+        weights, schedule = torch.load(folder / "mine.pt")
+        script.model.load_state_dict(weights)
+        script.scheduler.load_state_dict(schedule)
+        for group, lr in zip(script.optimizer.param_groups, schedule["_last_lr"], strict=True):
+            group["lr"] = lr
+
+    script = begin_script(name="saves", save=save, restore=restore)
+    run = Run(daemon, script.run.name)
+    client, name = daemon.client, run.name
+    script.train(5)
+    script.train_while(lambda: run.reach(Phase.RUNNING))
+    script.train_while(lambda: run.change("scale", 0.5))
+    saved = script.train_while(lambda: client.save_checkpoint(name))
+    weights = torch.load(f"{saved.path}/mine.pt")[0]
+    script.train_while(lambda: run.change("scale", 0.5))
+    script.train(20)
+
+    taken = len(script.used)
+    back = script.train_while(lambda: client.roll_back_run(name, reason="it diverges"))
+    again = script.used.index([0.5 * lr for lr in script.wanted[saved.step]], taken)
+    script.run.close()
+
+    assert back.step == saved.step
+    assert back.decision.applied_step == saved.step
+    assert [group.new for group in back.decision.groups] == script.used[again]
+    assert script.used[again - 1][0] < script.used[again][0]
+    assert weights.keys() == script.model.state_dict().keys()
+    rows = [[float(row["learning_rate.group_0"])] for row in run.export(tmp_path / "rows.csv")]
+    assert rows[saved.step :] == [[row[0]] for row in script.used[again:]]
+    listed = daemon.json("checkpoint", "list", name)
+    assert [one["step"] for one in listed] == [saved.step]
+
+
+def test_a_script_that_comes_back_goes_on_where_it_was_with_what_operators_want(
+    daemon, begin_script
+):
+    before = begin_script(name="back")
+    run = Run(daemon, before.run.name)
+    before.train(10)
+    before.train_while(lambda: run.change("scale", 0.5))
+    before.train(5)
+    steps = before.run.finished_steps
+    before.run.close(RuntimeError("the machine is gone"))
+    run.reach(Phase.FAILED)
+
+    after = begin_script(name="back", resume=True)
+    after.train(3)
+    decision = after.train_while(lambda: run.change("scale", 0.5))
+    after.train(2)
+
+    assert after.run.name == "back"
+    assert decision.revision == 2
+    assert decision.applied_step > steps
+    assert after.used[0] == [0.5 * lr for lr in after.wanted[0]]
+    assert after.used[-1] == [0.25 * lr for lr in after.wanted[-1]]
+
+
+def test_a_script_trains_on_when_its_daemon_is_killed_and_the_next_one_learns_everything(
+    start_daemon, tmp_path
+):
+    first = start_daemon()
+    script = Script(name="survivor", address=first.address)
+    script.train(50)
+    script.train_while(lambda: Run(first, "survivor").change("scale", 0.5))
+    first.kill()
+    script.train(200)
+    script.run.validated(0.25)
+
+    with living_daemon(tmp_path / "state") as second:
+        run = Run(second, "survivor")
+        decision = script.train_while(lambda: run.change("scale", 0.5))
+        script.train(5)
+        script.run.close()
+
+        assert run.end().phase is Phase.SUCCEEDED
+        rows = run.export(tmp_path / "rows.csv")
+        assert [float(row["learning_rate.group_0"]) for row in rows] == [
+            row[0] for row in script.used
+        ]
+        assert script.used[decision.applied_step][0] == (
+            0.25 * script.wanted[decision.applied_step][0]
+        )
+
+
+ALONE = textwrap.dedent(
+    """
+    import sys, time, torch, rheostat
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.SGD([weight], lr=0.1)
+    run = rheostat.attach(optimizer, name="alone")
+    print(run.address, flush=True)
+    for step in range(int(sys.argv[1])):
+        weight.grad = torch.ones(2)
+        optimizer.step()
+        run.step(0.5)
+        time.sleep(0.005)
+    """
+)
+
+
+@pytest.fixture
+def begin_alone(tmp_path):
+    """Start a script of its own process, for which there is no daemon."""
+    begun = []
+
+    def begin(steps):
+        process = subprocess.Popen(
+            [sys.executable, "-c", ALONE, str(steps)],
+            env=environment(tmp_path / "state"),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        begun.append(process)
+        return process
+
+    yield begin
+    for process in begun:
+        process.kill()
+        process.communicate()
+
+
+def test_without_a_daemon_a_script_has_one_of_its_own_for_its_life(begin_alone, rheostat, tmp_path):
+    script = begin_alone(ENDLESS)
+    script.stdout.readline()
+    answer = wait_until(
+        lambda: found if (found := rheostat("lr", "scale", "alone", "0.5")).returncode == 0 else "",
+        "the script is steered",
+    )
+    assert "Acts from step" in answer.stdout
+
+    rheostat("runs", "stop", "alone")
+    wait_until(lambda: "true" in _stopping(rheostat), "the script has heard of it")
+    script.send_signal(signal.SIGINT)
+    script.wait(30)
+
+    assert '"phase": "stopped"' in rheostat("runs", "show", "alone", "--json").stdout
+
+
+def _stopping(rheostat):
+    shown = rheostat("runs", "show", "alone", "--json").stdout
+    return "true" if '"phase": "stopping"' in shown else ""
+
+
+def test_a_script_that_is_killed_is_lost_and_takes_its_own_daemon_along(
+    begin_alone, rheostat, tmp_path
+):
+    script = begin_alone(ENDLESS)
+    script.stdout.readline()
+    wait_until(
+        lambda: '"running"' in rheostat("runs", "list", "--json").stdout, "the script trains"
+    )
+    lock = tmp_path / "state" / "daemon.json"
+    daemon = json.loads(lock.read_text())["pid"]
+    os.kill(script.pid, signal.SIGKILL)
+    script.wait()
+
+    wait_until(lambda: not is_alive(daemon), "the daemon has ended too")
+    shown = rheostat("runs", "show", "alone", "--json").stdout
+    assert "vanished without a word" in shown
+
+
+RANKS = textwrap.dedent(
+    """
+    import json, sys, time, torch, rheostat
+    import torch.distributed as dist
+    from torch.nn.parallel import DistributedDataParallel
+
+    dist.init_process_group("gloo")
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    model = DistributedDataParallel(torch.nn.Linear(4, 2))
+    used = []
+
+    class Spy(torch.optim.SGD):
+        def step(self, closure=None):
+            used.append(self.param_groups[0]["lr"])
+            return super().step(closure)
+
+    optimizer = Spy(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9999)
+    wanted, restored = [], []
+
+    def mine(folder):
+        return folder / f"rank-{dist.get_rank()}.pt"
+
+    def save(folder):
+        torch.save([model.state_dict(), scheduler.state_dict(), len(used)], mine(folder))
+
+    def restore(folder):
+        weights, schedule, taken = torch.load(mine(folder))
+        model.load_state_dict(weights)
+        scheduler.load_state_dict(schedule)
+        optimizer.param_groups[0]["lr"] = schedule["_last_lr"][0]
+        restored.append([taken, len(used)])
+
+    with rheostat.attach(
+        optimizer, name="ranks", scheduler=scheduler, save=save, restore=restore
+    ) as run:
+        while True:
+            loss = model(torch.randn(8, 4)).square().mean()
+            loss.backward()
+            wanted.append(scheduler.get_last_lr()[0])
+            optimizer.step()
+            optimizer.zero_grad()
+            scheduler.step()
+            run.step(loss)
+            time.sleep(0.005)
+    with open(f"{sys.argv[1]}/{dist.get_rank()}.json", "w") as file:
+        json.dump({"name": run.name, "used": used, "wanted": wanted, "restored": restored}, file)
+    dist.destroy_process_group()
+    """
+)
+
+
+def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(daemon, tmp_path):
+    script = tmp_path / "ranks.py"
+    script.write_text(RANKS)
+    torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    process = subprocess.Popen(
+        [*torchrun, str(script), str(tmp_path)],
+        env=environment(tmp_path / "unused") | {"RHEOSTAT_ADDRESS": daemon.address},
+    )
+    try:
+        run = Run(daemon, "ranks")
+        names = lambda: [view.name for view in daemon.client.list_runs()]  # noqa: E731
+        wait_until(lambda: "ranks" in names(), "the ranks are attached")
+        run.advance(20)
+        decision = run.change("scale", 0.5)
+        saved = daemon.client.save_checkpoint("ranks")
+        run.change("scale", 0.5)
+        back = daemon.client.roll_back_run("ranks")
+        run.advance(20)
+        daemon.client.stop_run("ranks")
+        assert process.wait(60) == 0
+    finally:
+        process.kill()
+
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    at = decision.applied_step
+    assert first == second
+    assert first["used"][:at] == first["wanted"][:at]
+    [[taken, left]] = first["restored"]
+    assert (taken, back.step) == (saved.step, saved.step)
+    assert sorted(file.name for file in Path(saved.path).glob("*.pt")) == ["rank-0.pt", "rank-1.pt"]
+    assert first["used"][at:taken] == [0.5 * lr for lr in first["wanted"][at:taken]]
+    assert first["used"][left - 1] == 0.25 * first["wanted"][left - 1]
+    assert first["wanted"][left] == first["wanted"][taken]
+    assert first["used"][left:] == [0.5 * lr for lr in first["wanted"][left:]]
+    assert run.view.phase is Phase.STOPPED
