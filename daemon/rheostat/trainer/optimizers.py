@@ -14,6 +14,7 @@ from rheostat.errors import InvalidSpec, Violation
 from rheostat.spec.groups import GroupEntry, GroupSpec, HeadPreset, MuonPreset, OptimizerSpec
 from rheostat.trainer.fusing import is_fused
 from rheostat.trainer.groups import ParamGroup
+from rheostat.trainer.sparing import spare_compiler
 from rheostat.trainer.split import SplitOptimizer
 
 _SEMANTICS: Mapping[str, str] = {
@@ -112,6 +113,7 @@ def make_optimizer(
         InvalidSpec: if a class refuses its arguments, in its own words; if a preset gives a group
             an argument that its optimizer does not have; or if LBFGS is one of several.
     """
+    spare_compiler()
     kinds: list[OptimizerSpec] = []
     for group in groups:
         kind = group.terms.optimizer or spec

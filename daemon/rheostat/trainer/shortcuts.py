@@ -16,6 +16,9 @@ from torch.optim import optimizer as torch_optimizer
 
 from rheostat.trainer.kernels import KernelStep, has_kernel
 
+_USES_GRAD = torch_optimizer._use_grad_for_differentiable(lambda: None).__code__
+"""Code of torch's wrapper that turns gradients off, or on where the step itself is learned."""
+
 
 def backward(loss: Tensor) -> None:
     """Do what `loss.backward()` does; 20 us faster where the () loss is of no class of its own."""
@@ -40,6 +43,9 @@ def step_of(optimizer: Optimizer) -> Callable[[], object]:
     if plain is None or not is_wrapped_by_torch or "step" in vars(optimizer) or _hooks(optimizer):
         return optimizer.step
     own: Callable[[], object] = plain.__get__(optimizer)
+    if plain.__code__ is _USES_GRAD and not optimizer.defaults["differentiable"]:
+        # What it does besides speaks to the compiler, which it imports for that.
+        own = torch.no_grad()(plain.__wrapped__.__get__(optimizer))
     return KernelStep(optimizer, own) if has_kernel(optimizer) else own
 
 
