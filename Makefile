@@ -11,6 +11,9 @@ VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BUILDER ?= docker
 VARIANT ?= cuda
 
+# Hundreds of processes are started here: each would compile all it imports anew where this is set.
+export PYTHONDONTWRITEBYTECODE :=
+
 .PHONY: help run test check docs format generate rollback-picture page-pictures bench parts image test-survival test-crash test-distributed test-image test-page test-chart test-observability test-cluster test-played test-fuzz test-attach test-docs clean
 
 help: ## Show what can be made
