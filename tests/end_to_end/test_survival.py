@@ -4,8 +4,11 @@ import json
 import math
 import os
 import signal
+import time
 
 import pytest
+
+from rheostat.trainer.link import RECONNECT_SECONDS
 
 STEPS, EVERY = 500, 100
 CHANGES = ((200, 0.5), (400, 0.25))
@@ -72,7 +75,11 @@ def test_a_trainer_trains_on_without_its_daemon_and_the_next_one_takes_it_over(
     daemon.kill()
     checkpoints = daemon.state_dir / "runs" / "long" / "checkpoints"
     wait_until(lambda: newest_step(checkpoints) >= 250, "it has passed the first change")
+    # However long the next daemon takes to start: the run is not to end before.
+    os.kill(trainer, signal.SIGSTOP)
+    time.sleep(RECONNECT_SECONDS)
     run.daemon = start_daemon()
+    os.kill(trainer, signal.SIGCONT)
     adopted = run.reach("running")
     view = run.end()
 
