@@ -38,7 +38,7 @@ class Spy(torch.optim.SGD):
 class Script:
     """A training script in this process; it keeps the LRs that its steps were taken with."""
 
-    def __init__(self, **attaching):
+    def __init__(self, *, saves=False, **attaching):
         torch.manual_seed(0)
         self.model = nn.Linear(4, 2)
         groups = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.02}]
@@ -48,6 +48,8 @@ class Script:
         )
         self.inputs, self.targets = torch.randn(16, 4), torch.randint(2, (16,))
         self.used, self.wanted = self.optimizer.used, []
+        if saves:
+            attaching |= {"save": self.save, "restore": self.restore}
         self.run = rheostat.attach(self.optimizer, scheduler=self.scheduler, **attaching)
 
     def train(self, steps=1):
@@ -59,6 +61,17 @@ class Script:
             self.optimizer.step()
             self.scheduler.step()
             self.run.step(loss)
+
+    @property
+    def parts(self):
+        return self.model, self.optimizer, self.scheduler
+
+    def save(self, folder):
+        torch.save([part.state_dict() for part in self.parts], folder / "mine.pt")
+
+    def restore(self, folder):
+        for part, state in zip(self.parts, torch.load(folder / "mine.pt"), strict=True):
+            part.load_state_dict(state)
 
     def train_while(self, question):
         """Train as long as somebody else takes to answer, and return the answer."""
@@ -196,7 +209,9 @@ def test_what_only_a_loop_of_our_own_can_do_is_refused_with_the_reason(daemon, b
     asked = {
         "probed": lambda: client.probe_learning_rates(name, [0.1], steps=2),
         "there is no spec to replay it from": lambda: client.replay_run(name),
-        "there is no spec to fork it from": lambda: client.fork_run(name, "name: fork"),
+        "rheostat checkpoint save`, where it is attached with save=": lambda: client.fork_run(
+            name, Run(daemon, name).view.spec
+        ),
         "save=": lambda: client.save_checkpoint(name),
         "no good checkpoint": lambda: client.roll_back_run(name),
         "evaluate=": lambda: client.evaluate_run(name),
@@ -249,6 +264,50 @@ def test_a_script_that_says_how_it_is_saved_goes_back_to_a_checkpoint(
     assert rows[saved.step :] == [[row[0]] for row in script.used[again:]]
     listed = daemon.json("checkpoint", "list", name)
     assert [one["step"] for one in listed] == [saved.step]
+
+
+def test_a_fork_waits_for_its_script_and_goes_on_from_the_checkpoint(
+    daemon, begin_script, tmp_path, monkeypatch
+):
+    script = begin_script(name="parent", saves=True)
+    parent, client = Run(daemon, "parent"), daemon.client
+    script.train(5)
+    script.train_while(lambda: parent.change("scale", 0.5))
+    saved = script.train_while(lambda: client.save_checkpoint("parent"))
+    script.train_while(lambda: parent.change("scale", 0.1))
+    script.train(20)
+    script.run.close()
+    weights, _, schedule = torch.load(f"{saved.path}/mine.pt")
+
+    told = daemon.rheostat("checkpoint", "fork", "parent", "--name", "other", check=True).stdout
+    waiting = Run(daemon, "other").view
+    assert (waiting.phase, waiting.origin.step) == (Phase.QUEUED, saved.step)
+    assert "RHEOSTAT_RUN=other python script.py" in told
+    assert "RHEOSTAT_RUN=other" in waiting.events[-1].message
+    assert f"└ other @{saved.step}" in daemon.rheostat("runs", "list", "--tree").stdout
+    with pytest.raises(Exception, match="RHEOSTAT_RUN=other"):
+        client.resume_run("other")
+    with pytest.raises(Exception, match="attach it with save="):
+        begin_script(name="other")
+
+    monkeypatch.setenv("RHEOSTAT_RUN", "other")
+    fork = begin_script(name="parent", saves=True)
+    monkeypatch.delenv("RHEOSTAT_RUN")
+    assert (fork.run.name, fork.run.finished_steps) == ("other", saved.step)
+    for name, tensor in fork.model.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    assert fork.scheduler.get_last_lr() == schedule["_last_lr"]
+    fork.train(3)
+    assert fork.used == script.used[saved.step : saved.step + 3]
+    decision = fork.train_while(lambda: Run(daemon, "other").change("scale", 0.5))
+    fork.train(2)
+    assert decision.revision == 2
+    assert fork.used[-1] == [0.25 * lr for lr in fork.wanted[-1]]
+    fork.run.close()
+    rows = Run(daemon, "other").export(tmp_path / "rows.csv")
+    assert [float(row["learning_rate.group_0"]) for row in rows] == [
+        row[0] for row in (*script.used[: saved.step], *fork.used)
+    ]
 
 
 def test_a_script_that_comes_back_goes_on_where_it_was_with_what_operators_want(

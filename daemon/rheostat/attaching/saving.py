@@ -141,7 +141,7 @@ class ScriptSaver:
         for one in reversed(list_checkpoints(self._folder)):
             if until is None or one.step <= until:
                 with suppress(BadCheckpoint, OSError, msgspec.DecodeError):
-                    return _read(one)
+                    return read_checkpoint(Path(one.path))
         which = "" if until is None else f" of step {until} or before"
         raise FailedPrecondition(f"the run has no good checkpoint{which} to go back to")
 
@@ -184,12 +184,16 @@ def _files(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _read(info: CheckpointInfo) -> Checkpoint:
-    path = Path(info.path)
-    verify(path)
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return what a checkpoint says of the run, beside the script's own files.
+
+    Raises:
+        BadCheckpoint, OSError, msgspec.DecodeError: if it is not whole.
+    """
+    manifest = verify(path)
     kept = (path / STEERING_FILE).read_bytes()
     return Checkpoint(
-        info=info,
+        info=info_of(path, manifest),
         steering=msgspec.msgpack.decode(kept, type=SteeringMemory),
         progress=msgspec.convert(json.loads((path / PROGRESS_FILE).read_text()), Progress),
     )
