@@ -38,7 +38,7 @@ class Spy(torch.optim.SGD):
 class Script:
     """A training script in this process; it keeps the LRs that its steps were taken with."""
 
-    def __init__(self, *, saves=False, **attaching):
+    def __init__(self, *, saves=False, is_attached=True, **attaching):
         torch.manual_seed(0)
         self.model = nn.Linear(4, 2)
         groups = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.02}]
@@ -50,7 +50,8 @@ class Script:
         self.used, self.wanted = self.optimizer.used, []
         if saves:
             attaching |= {"save": self.save, "restore": self.restore}
-        self.run = rheostat.attach(self.optimizer, scheduler=self.scheduler, **attaching)
+        if is_attached:
+            self.run = rheostat.attach(self.optimizer, scheduler=self.scheduler, **attaching)
 
     def train(self, steps=1):
         for _ in range(steps):
@@ -61,6 +62,24 @@ class Script:
             self.optimizer.step()
             self.scheduler.step()
             self.run.step(loss)
+
+    @classmethod
+    def by_hand(cls, before, *, then=None, steps=0):
+        """Return the losses of a loop that nobody steers, or of its steps with one LR after it."""
+        script, losses = cls(is_attached=False), []
+        for step in range(before + steps):
+            script.optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(script.model(script.inputs), script.targets)
+            loss.backward()
+            own = [group["lr"] for group in script.optimizer.param_groups]
+            for group in script.optimizer.param_groups if step >= before else ():
+                group["lr"] = then
+            script.optimizer.step()
+            for group, lr in zip(script.optimizer.param_groups, own, strict=True):
+                group["lr"] = lr
+            script.scheduler.step()
+            losses.append(float(loss.detach()))
+        return losses[before:] if then is not None else losses
 
     @property
     def parts(self):
@@ -207,7 +226,9 @@ def test_what_only_a_loop_of_our_own_can_do_is_refused_with_the_reason(daemon, b
     client, name = daemon.client, script.run.name
     script.train_while(lambda: Run(daemon, name).reach(Phase.RUNNING))
     asked = {
-        "probed": lambda: client.probe_learning_rates(name, [0.1], steps=2),
+        "after each LR tried .* attach it with save=": lambda: client.probe_learning_rates(
+            name, [0.1], steps=2
+        ),
         "there is no spec to replay it from": lambda: client.replay_run(name),
         "rheostat checkpoint save`, where it is attached with save=": lambda: client.fork_run(
             name, Run(daemon, name).view.spec
@@ -264,6 +285,39 @@ def test_a_script_that_says_how_it_is_saved_goes_back_to_a_checkpoint(
     assert rows[saved.step :] == [[row[0]] for row in script.used[again:]]
     listed = daemon.json("checkpoint", "list", name)
     assert [one["step"] for one in listed] == [saved.step]
+
+
+def test_a_script_tries_lrs_out_by_its_own_loop_and_goes_on_as_if_it_had_not(
+    daemon, begin_script, tmp_path
+):
+    script, picture = begin_script(name="tries", saves=True), tmp_path / "probe.png"
+    lrs = (0.001, 0.05, 0.5)
+    asked = [option for lr in lrs for option in ("--lr", lr)]
+    asked += ["--steps", 4, "--plot", picture]
+    script.train(3)
+
+    told = script.train_while(lambda: daemon.rheostat("lr", "probe", "tries", *asked))
+    assert told.returncode == 0, told.stderr
+    assert "handed out 12 batches for it" in told.stdout
+    assert picture.stat().st_size > 10_000
+    found = script.train_while(lambda: daemon.client.probe_learning_rates("tries", lrs, steps=4))
+    script.run.close()
+
+    at, steps = found.step, Run(daemon, "tries").view.snapshot.step
+    tried = [[lr, lr] for lr in lrs for _ in range(4)]
+    first = script.used.index(tried[0])
+    assert script.used[first : first + 12] == tried
+    # Both probes apart, the run has taken every step with what the script wanted.
+    assert script.used[at + 12 : at + 24] == tried
+    own = script.wanted[:first] + script.wanted[first + 12 : at + 12] + script.wanted[at + 24 :]
+    assert script.used[:first] + script.used[first + 12 : at + 12] + script.used[at + 24 :] == own
+    assert len(own) == steps
+    rows = Run(daemon, "tries").export(tmp_path / "rows.csv")
+    assert [float(row["learning_rate.group_0"]) for row in rows] == [row[0] for row in own]
+    straight = Script.by_hand(steps)
+    assert [float(row["train_loss"]) for row in rows] == straight
+    for trial, lr in zip(found.trials, lrs, strict=True):
+        assert list(trial.losses) == Script.by_hand(at, then=lr, steps=4)
 
 
 def test_a_fork_waits_for_its_script_and_goes_on_from_the_checkpoint(
@@ -509,6 +563,8 @@ def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(d
         run.change("scale", 0.5)
         back = daemon.client.roll_back_run("ranks")
         run.advance(20)
+        probed = daemon.client.probe_learning_rates("ranks", [0.01, 0.2], steps=5)
+        run.advance(20)
         daemon.client.stop_run("ranks")
         assert process.wait(60) == 0
     finally:
@@ -518,11 +574,16 @@ def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(d
     at = decision.applied_step
     assert first == second
     assert first["used"][:at] == first["wanted"][:at]
-    [[taken, left]] = first["restored"]
+    (taken, left), (tried, _), (tried_again, after) = first["restored"]
     assert (taken, back.step) == (saved.step, saved.step)
     assert sorted(file.name for file in Path(saved.path).glob("*.pt")) == ["rank-0.pt", "rank-1.pt"]
     assert first["used"][at:taken] == [0.5 * lr for lr in first["wanted"][at:taken]]
     assert first["used"][left - 1] == 0.25 * first["wanted"][left - 1]
     assert first["wanted"][left] == first["wanted"][taken]
-    assert first["used"][left:] == [0.5 * lr for lr in first["wanted"][left:]]
+    assert first["used"][left:tried] == [0.5 * lr for lr in first["wanted"][left:tried]]
+    assert (tried_again, after) == (tried, tried + 10)
+    assert first["used"][tried:after] == [0.01] * 5 + [0.2] * 5
+    assert first["wanted"][after] == first["wanted"][tried]
+    assert first["used"][after:] == [0.5 * lr for lr in first["wanted"][after:]]
+    assert [len(trial.losses) for trial in probed.trials] == [5, 5]
     assert run.view.phase is Phase.STOPPED

@@ -13,10 +13,11 @@ from rheostat.attaching.boundary import Boundary, Evaluation
 from rheostat.attaching.building import build, spec_of
 from rheostat.attaching.carriers import Carriers
 from rheostat.attaching.company import Company, company_of
+from rheostat.attaching.ending import last_words
 from rheostat.attaching.enrolling import Enrolment, enroll
 from rheostat.attaching.groups import ParamNames, describe_groups
 from rheostat.attaching.remembering import Memory
-from rheostat.attaching.run import AttachedRun, Desk, last_words
+from rheostat.attaching.run import AttachedRun, Desk
 from rheostat.attaching.saving import Checkpoint, InFolder, ScriptSaver
 from rheostat.attaching.unwrapping import unwrapped
 from rheostat.errors import InvalidRequest, Violation

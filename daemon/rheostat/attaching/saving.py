@@ -59,6 +59,17 @@ class Errand:
     folder: Path
     back_to: int | None = None
     """Number of finished steps of the checkpoint to go back to; None is to take one."""
+    is_probe: bool = False
+    """Whether LRs are to be tried out, from what is written there and back to it."""
+
+
+def try_to_save(save: InFolder, folder: Path) -> str:
+    """Have the script write into a folder; return why it could not, empty where it has."""
+    try:
+        save(folder)
+    except Exception as error:  # the run goes on, and whoever asked is told
+        return f"the script's save failed with {type(error).__name__}: {error}"
+    return ""
 
 
 class ScriptSaver:
@@ -79,6 +90,11 @@ class ScriptSaver:
         self._steering = steering
         self._progress = progress
         self._asked: list[SaveCommand] = []
+
+    @property
+    def passing(self) -> Path:
+        """Folder for what the script writes and nobody keeps."""
+        return self._folder / ".probe"
 
     def ask(self, command: SaveCommand) -> None:
         """Have a checkpoint taken after the step that is about to run."""

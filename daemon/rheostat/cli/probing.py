@@ -108,6 +108,11 @@ def _show(run: str, found: ProbeReport) -> None:
     for rule in dict.fromkeys(rule for trial in found.trials for rule in trial.guardrails):
         tell(guardrail_sentence(rule))
     tell(f"{run} stood still for {found.seconds:.1f} s, and goes on as if nothing had been tried.")
+    if found.batches:
+        tell(
+            f"Its script's loop handed out {found.batches} batches for it, others for each LR: "
+            "one of fixed length ends so many steps sooner, unless restore= brings it back."
+        )
     if found.steepest is not None:
         tell(
             f"The loss falls fastest over log(LR) at {found.steepest:g}: rheostat lr set {run} "
