@@ -188,10 +188,12 @@ class FakeRunService:
         self._hear("create_run", **asked)
         return VIEW
 
-    async def attach_run(self, spec, *, principal, resume=False, request_id="", permit=None):
+    async def attach_run(
+        self, spec, *, principal, resume=False, restores=False, request_id="", permit=None
+    ):
         if permit is not None:
             await permit("digits")
-        self._hear("attach_run", spec=spec, principal=principal, resume=resume)
+        self._hear("attach_run", spec=spec, principal=principal, resume=resume, restores=restores)
         return self.attachment
 
     async def get_run(self, run):

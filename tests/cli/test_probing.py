@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 
@@ -73,3 +74,10 @@ def test_a_picture_that_cannot_be_written_is_told(client, rheostat, tmp_path):
 
     assert done.exit_code == 1
     assert "cannot be written" in done.output
+
+
+def test_a_probe_of_a_script_says_what_it_took_of_its_data(client, rheostat):
+    client.probe = msgspec.structs.replace(client.probe, batches=60)
+
+    said = " ".join(rheostat("lr", "probe", "digits").stdout.split())
+    assert "handed out 60 batches for it, others for each LR" in said

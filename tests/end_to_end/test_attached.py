@@ -587,3 +587,4 @@ def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(d
     assert first["used"][after:] == [0.5 * lr for lr in first["wanted"][after:]]
     assert [len(trial.losses) for trial in probed.trials] == [5, 5]
     assert run.view.phase is Phase.STOPPED
+    assert run.view.steps is None  # after a rollback, too

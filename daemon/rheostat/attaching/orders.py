@@ -40,6 +40,7 @@ class Orders:
         """Whether the script is to do something after the step begun, before the next one."""
         self._steering = steered.steering
         self._script = steered.script
+        self._planned = steered.steps
         self._progress = progress
         self._saver = saver
         self._telling = telling
@@ -110,7 +111,7 @@ class Orders:
             from_step=steering.step + 1,
             to_step=step,
             to_revision=checkpoint.info.revision,
-            steps=steering.steps,
+            steps=self._planned or 0,
         )
         had = steering.learning_rates
         recall(steering, memory)

@@ -114,7 +114,6 @@ class Lifecycle:
     def keep_for_script(self, run: LiveRun) -> None:
         """Let a run wait, beside the queue, until somebody starts a script for it."""
         self.runs[run.view.name] = run
-        log.info("run.waiting", run=run.view.name, principal=run.view.principal)
 
     def await_script(self, run: LiveRun) -> None:
         """See a run through that a script of the user's own trains, from its first call on."""
