@@ -140,6 +140,7 @@ class FakeRunService:
 
     def __init__(self):
         self.views = [VIEW]
+        self.forked = VIEW
         self.attachment = ATTACHMENT
         self.records = [record(1)]
         self.events = [
@@ -241,7 +242,7 @@ class FakeRunService:
     async def fork_run(self, run, spec, *, principal, request_id="", permit=None, **fields):
         await permit("forked")
         self._hear("fork_run", run, spec=spec, principal=principal, **fields)
-        return VIEW
+        return self.forked
 
     async def save_checkpoint(self, run, *, principal, pin=False):
         self._hear("save_checkpoint", run, principal=principal, pin=pin)

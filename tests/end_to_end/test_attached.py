@@ -352,7 +352,9 @@ def test_a_fork_waits_for_its_script_and_goes_on_from_the_checkpoint(
         assert torch.equal(tensor, weights[name])
     assert fork.scheduler.get_last_lr() == schedule["_last_lr"]
     fork.train(3)
-    assert fork.used == script.used[saved.step : saved.step + 3]
+    assert fork.used == [
+        [0.5 * lr for lr in wanted] for wanted in script.wanted[saved.step : saved.step + 3]
+    ]
     decision = fork.train_while(lambda: Run(daemon, "other").change("scale", 0.5))
     fork.train(2)
     assert decision.revision == 2
@@ -392,10 +394,23 @@ def test_a_script_trains_on_when_its_daemon_is_killed_and_the_next_one_learns_ev
     start_daemon, tmp_path
 ):
     first = start_daemon()
-    script = Script(name="survivor", address=first.address)
+    script = Script(name="survivor", address=first.address, saves=True)
     script.train(50)
     script.train_while(lambda: Run(first, "survivor").change("scale", 0.5))
-    first.kill()
+    with ThreadPoolExecutor(1) as pool:
+        probe = pool.submit(
+            lambda: first.client.probe_learning_rates("survivor", [0.3], steps=10_000)
+        )
+        while script.used[-1] != [0.3, 0.3]:
+            script.train()
+        began = len(script.used) - 1
+        first.kill()
+        assert probe.exception() is not None
+    while script.used[-1] == [0.3, 0.3]:
+        script.train()
+    # What was tried is undone, and the script has gone on.
+    for kept in (script.used, script.wanted):
+        del kept[began:-1]
     script.train(200)
     script.run.validated(0.25)
 

@@ -29,7 +29,7 @@ class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType
     PHASE_UNSPECIFIED: _Phase.ValueType  # 0
     """PHASE_UNSPECIFIED is never sent."""
     PHASE_QUEUED: _Phase.ValueType  # 1
-    """PHASE_QUEUED waits for room."""
+    """PHASE_QUEUED waits for room, or, a fork of a run that a script trains, for its script."""
     PHASE_STARTING: _Phase.ValueType  # 2
     """PHASE_STARTING has a trainer that builds the model."""
     PHASE_RUNNING: _Phase.ValueType  # 3
@@ -51,7 +51,7 @@ class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
 PHASE_UNSPECIFIED: Phase.ValueType  # 0
 """PHASE_UNSPECIFIED is never sent."""
 PHASE_QUEUED: Phase.ValueType  # 1
-"""PHASE_QUEUED waits for room."""
+"""PHASE_QUEUED waits for room, or, a fork of a run that a script trains, for its script."""
 PHASE_STARTING: Phase.ValueType  # 2
 """PHASE_STARTING has a trainer that builds the model."""
 PHASE_RUNNING: Phase.ValueType  # 3
