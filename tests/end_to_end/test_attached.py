@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,10 @@ def test_a_fork_waits_for_its_script_and_goes_on_from_the_checkpoint(
     with pytest.raises(Exception, match="attach it with save="):
         begin_script(name="other")
 
+    with pytest.raises(Exception, match="with groups group_0, group_1, and this one has a, b"):
+        begin_script(name="other", saves=True, groups=["a", "b"])
+    assert "with groups" in Run(daemon, "other").reach(Phase.QUEUED).events[-1].message
+
     monkeypatch.setenv("RHEOSTAT_RUN", "other")
     fork = begin_script(name="parent", saves=True)
     monkeypatch.delenv("RHEOSTAT_RUN")
@@ -560,16 +565,30 @@ RANKS = textwrap.dedent(
 )
 
 
-def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(daemon, tmp_path):
-    script = tmp_path / "ranks.py"
+@contextmanager
+def ranks(daemon, folder, **variables):
+    """Have two ranks of the script train, until the block ends."""
+    script = folder / "ranks.py"
     script.write_text(RANKS)
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    variables |= {"RHEOSTAT_ADDRESS": daemon.address}
     process = subprocess.Popen(
-        [*torchrun, str(script), str(tmp_path)],
-        env=environment(tmp_path / "unused") | {"RHEOSTAT_ADDRESS": daemon.address},
+        [*torchrun, str(script), str(folder)], env=environment(folder / "unused") | variables
     )
     try:
-        run = Run(daemon, "ranks")
+        yield process
+    finally:
+        process.kill()
+
+
+def told_by_ranks(folder):
+    """Return what each rank has written down at its end."""
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(daemon, tmp_path):
+    run = Run(daemon, "ranks")
+    with ranks(daemon, tmp_path) as process:
         names = lambda: [view.name for view in daemon.client.list_runs()]  # noqa: E731
         wait_until(lambda: "ranks" in names(), "the ranks are attached")
         run.advance(20)
@@ -582,10 +601,7 @@ def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(d
         run.advance(20)
         daemon.client.stop_run("ranks")
         assert process.wait(60) == 0
-    finally:
-        process.kill()
-
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    first, second = told_by_ranks(tmp_path)
     at = decision.applied_step
     assert first == second
     assert first["used"][:at] == first["wanted"][:at]
@@ -603,3 +619,16 @@ def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(d
     assert [len(trial.losses) for trial in probed.trials] == [5, 5]
     assert run.view.phase is Phase.STOPPED
     assert run.view.steps is None  # after a rollback, too
+
+    fork = Run(daemon, daemon.client.fork_run("ranks", run.view.spec).name)
+    with ranks(daemon, tmp_path, RHEOSTAT_RUN=fork.name) as process:
+        fork.reach(Phase.RUNNING)
+        fork.advance(5)
+        daemon.client.stop_run(fork.name)
+        assert process.wait(60) == 0
+    forked, forked_too = told_by_ranks(tmp_path)
+    assert forked == forked_too
+    assert (forked["name"], forked["restored"]) == (fork.name, [[taken, 0]])
+    assert forked["used"] == [0.5 * lr for lr in forked["wanted"]]
+    assert forked["wanted"][0] == first["wanted"][taken]
+    assert fork.view.result.steps == saved.step + len(forked["used"])

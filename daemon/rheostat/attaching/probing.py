@@ -29,6 +29,10 @@ NO_LOSS = (
     "the script has not told the loss of each step, and a probe compares losses: have it call "
     "run.step(loss) after each optimizer.step()"
 )
+NO_FINITE_LOSS = (
+    "the script has told no finite loss of its newest step, and a probe compares losses: have it "
+    "call run.step(loss) after each optimizer.step()"
+)
 ENDED = "the script ended before the probe did"
 
 
@@ -107,6 +111,7 @@ class ScriptProber:
         self._began = 0.0
         self._problem = ""
         self._is_interrupted = False
+        shutil.rmtree(folder, ignore_errors=True)  # left by a script that was killed
 
     @property
     def is_asked(self) -> bool:
@@ -221,7 +226,7 @@ class ScriptProber:
     def _hindrance(self, command: ProbeCommand) -> str | None:
         """Return why a probe cannot be made here; None where it can."""
         if self._progress.train_loss is None:
-            return NO_LOSS
+            return NO_FINITE_LOSS
         needed = len(command.learning_rates) * command.steps
         if self._planned is not None and self._planned - self._progress.step < needed:
             left = self._planned - self._progress.step
