@@ -51,7 +51,8 @@ class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
     """In which the run stood still."""
     batches: int = 0
     """How many the loop of an attached script has handed out for it: each trial had others, unless
-    the script's restore brings them back. 0 for a loop of ours: all had the same."""
+    the script's restore, or a random generator that is put back, brings them back. 0 for a loop of
+    ours: all had the same."""
 
 
 class Probes:

@@ -13,8 +13,8 @@ from rheostat.spec.wording import field_path, written
 
 _SETTABLE = ("name", "policies", "guardrails", "train")
 _SCRIPTS_OWN = (
-    "as the script says, which makes it: start the script with another one, or change its LR "
-    "while it trains (rheostat lr, rheostat schedule)"
+    "what the script itself sets: change it there, or steer the fork's LR while it trains "
+    "(rheostat lr, rheostat schedule)"
 )
 
 

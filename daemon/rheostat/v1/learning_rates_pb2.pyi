@@ -865,7 +865,8 @@ class ProbeLearningRatesResponse(_message.Message):
     """seconds is how long the run stood still."""
     batches: _builtins.int
     """batches is how many the loop of an attached script has handed out for it: each trial had others,
-    unless the script's restore brings them back. 0 where the daemon trains: all had the same.
+    unless the script's restore, or a random generator that is put back, brings them back. 0 where
+    the daemon trains: all had the same.
     """
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
