@@ -140,6 +140,7 @@ class FakeRunService:
 
     def __init__(self):
         self.views = [VIEW]
+        self.forked = VIEW
         self.attachment = ATTACHMENT
         self.records = [record(1)]
         self.events = [
@@ -188,10 +189,12 @@ class FakeRunService:
         self._hear("create_run", **asked)
         return VIEW
 
-    async def attach_run(self, spec, *, principal, resume=False, request_id="", permit=None):
+    async def attach_run(
+        self, spec, *, principal, resume=False, restores=False, request_id="", permit=None
+    ):
         if permit is not None:
             await permit("digits")
-        self._hear("attach_run", spec=spec, principal=principal, resume=resume)
+        self._hear("attach_run", spec=spec, principal=principal, resume=resume, restores=restores)
         return self.attachment
 
     async def get_run(self, run):
@@ -239,7 +242,7 @@ class FakeRunService:
     async def fork_run(self, run, spec, *, principal, request_id="", permit=None, **fields):
         await permit("forked")
         self._hear("fork_run", run, spec=spec, principal=principal, **fields)
-        return VIEW
+        return self.forked
 
     async def save_checkpoint(self, run, *, principal, pin=False):
         self._hear("save_checkpoint", run, principal=principal, pin=pin)

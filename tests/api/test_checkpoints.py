@@ -2,7 +2,9 @@
 
 import grpc
 import pytest
+from msgspec.structs import replace
 
+from rheostat.runs.records import Phase
 from rheostat.v1 import checkpoints_pb2, runs_pb2
 from rheostat.v1.checkpoints_pb2_grpc import CheckpointsStub
 
@@ -39,3 +41,13 @@ async def test_the_priority_of_a_run_reaches_the_queue(runs, service):
     await runs.CreateRun(runs_pb2.CreateRunRequest(spec="{}", priority=7))
 
     assert service.asked[0][1]["priority"] == 7
+
+
+async def test_a_fork_of_a_script_s_run_says_how_to_begin_it(checkpoints, service):
+    request = checkpoints_pb2.ForkRunRequest(run="digits", spec="{}")
+    by_itself = await checkpoints.ForkRun(request)
+    service.forked = replace(service.forked, name="other", phase=Phase.QUEUED, attached=True)
+    by_script = await checkpoints.ForkRun(request)
+
+    assert (by_itself.begin, by_script.run.phase) == ("", runs_pb2.PHASE_QUEUED)
+    assert "RHEOSTAT_RUN=other python script.py" in by_script.begin

@@ -12,7 +12,15 @@ from rheostat.attaching.building import build, spec_of
 from rheostat.attaching.carriers import Carriers
 from rheostat.attaching.groups import describe_groups
 from rheostat.attaching.run import AttachedRun, Desk
-from rheostat.runs.messages import Applied, ChangeCommand, Refused, Telemetry, Unacknowledged
+from rheostat.attaching.saving import ScriptSaver
+from rheostat.runs.messages import (
+    Applied,
+    ChangeCommand,
+    ProbeCommand,
+    Refused,
+    Telemetry,
+    Unacknowledged,
+)
 from rheostat.steering.records import Change, Verb
 from rheostat.trainer.progress import Progress
 
@@ -60,6 +68,17 @@ class FakeLink:
         [answer] = [one for one in answers if one.command_id == number]
         return answer.decision if isinstance(answer, Applied) else answer
 
+    def probe(self, *learning_rates, steps, groups=()):
+        """Ask for a probe."""
+        self.asked.append(
+            ProbeCommand(
+                command_id=next(self._numbers),
+                learning_rates=learning_rates,
+                steps=steps,
+                groups=groups,
+            )
+        )
+
     @property
     def rows(self):
         return [one.rows for one in self.of_kind(Telemetry) if one.rows is not None]
@@ -106,7 +125,18 @@ def attached():
     """Attach a script to a daemon that is not there: returns the run, and the fake link."""
     runs = []
 
-    def attach(optimizer, *, link=None, groups=None, evaluate=None, scheduler=None, **said):
+    def attach(
+        optimizer,
+        *,
+        link=None,
+        groups=None,
+        evaluate=None,
+        scheduler=None,
+        folder=None,
+        save=None,
+        restore=None,
+        **said,
+    ):
         link = link or FakeLink()
         told = {"name": "script", "steps": None, "seed": 0, "policies": (), "guardrails": None}
         spec = spec_of(optimizer, scheduler, **(told | said))
@@ -114,10 +144,14 @@ def attached():
         lrs = Carriers(optimizer, len(descriptions)).read()
         steered = build(spec, "script", descriptions, optimizer, lrs)
         progress = Progress()
-        boundary = Boundary(steered, link, progress, evaluate=evaluate)
+        saver = save and ScriptSaver(folder, "script", steered.steering, progress)
+        boundary = Boundary(steered, link, progress, saver=saver, evaluate=evaluate)
         enrolment = SimpleNamespace(link=link, leave=lambda: None, folder=None, address="nowhere")
         desk = Desk(boundary, enrolment)
-        run = AttachedRun("script", optimizer, descriptions, progress, desk=desk, company=None)
+        hands = {"save": save, "restore": restore}
+        run = AttachedRun(
+            "script", optimizer, descriptions, progress, desk=desk, company=None, **hands
+        )
         runs.append(run)
         return SimpleNamespace(run=run, link=link, steering=steered.steering)
 

@@ -171,6 +171,7 @@ class FakeClient:
         self.result = ChangeResult(decision=DECISION, request_id="r-1")
         self.policies = POLICIES
         self.checkpoints = [CHECKPOINT]
+        self.is_attached = False
         self.anew = ()
         self.resumed = make_view(Phase.RUNNING)
         self.priority = None
@@ -240,7 +241,7 @@ class FakeClient:
         asked = json.loads(spec)
         self.asked.append(("fork", run, asked, step, undone, precedence, request_id))
         origin = Origin(run=run, kind="fork", step=60, anew=self.anew)
-        return make_view(Phase.QUEUED, name=asked["name"], origin=origin)
+        return make_view(Phase.QUEUED, name=asked["name"], origin=origin, attached=self.is_attached)
 
     def list_checkpoints(self, run):
         self._of(run)

@@ -49,6 +49,22 @@ def test_a_fork_is_asked_for_with_the_whole_spec_and_its_changes(client, rheosta
     ]
 
 
+def test_a_fork_of_a_script_says_what_to_type_for_it(client, rheostat):
+    client.is_attached = True
+    said = rheostat("checkpoint", "fork", "digits", "--name", "hot").stdout.splitlines()
+    client.anew = ("steering",)
+    anew = rheostat("checkpoint", "fork", "digits", "--name", "hot").stdout.splitlines()
+
+    assert said[1].startswith("It begins when its script is started under its name: ")
+    assert "RHEOSTAT_RUN=hot python script.py" in said[1]
+    assert said[2].startswith(
+        "Overrides and policies go on as they were there, over what its script"
+    )
+    assert anew[2].startswith(
+        "Its LRs are what its script says; overrides and policies' factors end"
+    )
+
+
 def test_a_fork_may_be_of_what_is_undone_and_say_what_takes_precedence(client, rheostat):
     rheostat("checkpoint", "fork", "digits", "--undone", "7", "--precedence", "spec")
 

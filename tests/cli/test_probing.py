@@ -2,6 +2,7 @@
 
 import json
 
+import msgspec
 import pytest
 
 
@@ -73,3 +74,16 @@ def test_a_picture_that_cannot_be_written_is_told(client, rheostat, tmp_path):
 
     assert done.exit_code == 1
     assert "cannot be written" in done.output
+
+
+def test_a_probe_of_a_script_says_what_it_took_of_its_data(client, rheostat):
+    trials = client.probe.trials[:2]
+    same = [msgspec.structs.replace(one, losses=(2.0, *one.losses[1:])) for one in trials]
+    other = [msgspec.structs.replace(trials[0], losses=(3.0, 1.0)), same[1]]
+    said = []
+    for tried in (same, other):
+        client.probe = msgspec.structs.replace(client.probe, batches=60, trials=tuple(tried))
+        said.append(" ".join(rheostat("lr", "probe", "digits").stdout.split()))
+
+    assert "handed out 60 batches for it, the same for each LR, as the first losses" in said[0]
+    assert "handed out 60 batches for it, others for each LR, as the first losses" in said[1]

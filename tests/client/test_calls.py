@@ -39,11 +39,12 @@ async def test_a_run_comes_back_as_its_record(ask, service, method, arguments):
 
 
 async def test_a_script_is_told_all_that_it_must_know_to_train_a_run(ask, service):
-    assert await ask("attach_run", '{"name": "mine"}', resume=True) == service.attachment
+    attaching = {"resume": True, "restores": True}
+    assert await ask("attach_run", '{"name": "mine"}', **attaching) == service.attachment
 
     [(asked, arguments)] = service.asked
     assert asked == "attach_run"
-    assert {"spec": '{"name": "mine"}', "resume": True}.items() <= arguments.items()
+    assert ({"spec": '{"name": "mine"}'} | attaching).items() <= arguments.items()
 
 
 async def test_a_deleted_run_leaves_nothing_to_return(ask, service):

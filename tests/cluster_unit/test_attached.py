@@ -48,6 +48,17 @@ async def test_a_resource_waits_for_its_script_and_then_shows_it(server, runs):
     assert condition(server, "Drifted")["reason"] == "AsDeclared"
 
 
+async def test_a_fork_that_waits_for_its_script_is_not_said_to_have_one(server, runs):
+    runs.attach()
+    runs.tell("mine", phase=Phase.QUEUED)
+    declare(server)
+    await server.until(lambda: server.status("mine").get("phase") == "queued")
+    assert "no script is attached as mine" in condition(server, "Accepted")["message"]
+
+    runs.tell("mine", phase=Phase.RUNNING)
+    await server.until(lambda: condition(server, "Accepted").get("reason") == "Attached")
+
+
 async def test_a_declared_lr_is_that_of_the_script_and_drift_is_shown(server, runs):
     runs.attach()
     declare(server, learningRate={"scale": 0.5})

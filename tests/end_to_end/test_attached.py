@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ class Spy(torch.optim.SGD):
 class Script:
     """A training script in this process; it keeps the LRs that its steps were taken with."""
 
-    def __init__(self, **attaching):
+    def __init__(self, *, saves=False, is_attached=True, **attaching):
         torch.manual_seed(0)
         self.model = nn.Linear(4, 2)
         groups = [{"params": [self.model.weight]}, {"params": [self.model.bias], "lr": 0.02}]
@@ -48,7 +49,10 @@ class Script:
         )
         self.inputs, self.targets = torch.randn(16, 4), torch.randint(2, (16,))
         self.used, self.wanted = self.optimizer.used, []
-        self.run = rheostat.attach(self.optimizer, scheduler=self.scheduler, **attaching)
+        if saves:
+            attaching |= {"save": self.save, "restore": self.restore}
+        if is_attached:
+            self.run = rheostat.attach(self.optimizer, scheduler=self.scheduler, **attaching)
 
     def train(self, steps=1):
         for _ in range(steps):
@@ -59,6 +63,35 @@ class Script:
             self.optimizer.step()
             self.scheduler.step()
             self.run.step(loss)
+
+    @classmethod
+    def by_hand(cls, before, *, then=None, steps=0):
+        """Return the losses of a loop that nobody steers, or of its steps with one LR after it."""
+        script, losses = cls(is_attached=False), []
+        for step in range(before + steps):
+            script.optimizer.zero_grad()
+            loss = nn.functional.cross_entropy(script.model(script.inputs), script.targets)
+            loss.backward()
+            own = [group["lr"] for group in script.optimizer.param_groups]
+            for group in script.optimizer.param_groups if step >= before else ():
+                group["lr"] = then
+            script.optimizer.step()
+            for group, lr in zip(script.optimizer.param_groups, own, strict=True):
+                group["lr"] = lr
+            script.scheduler.step()
+            losses.append(float(loss.detach()))
+        return losses[before:] if then is not None else losses
+
+    @property
+    def parts(self):
+        return self.model, self.optimizer, self.scheduler
+
+    def save(self, folder):
+        torch.save([part.state_dict() for part in self.parts], folder / "mine.pt")
+
+    def restore(self, folder):
+        for part, state in zip(self.parts, torch.load(folder / "mine.pt"), strict=True):
+            part.load_state_dict(state)
 
     def train_while(self, question):
         """Train as long as somebody else takes to answer, and return the answer."""
@@ -194,9 +227,13 @@ def test_what_only_a_loop_of_our_own_can_do_is_refused_with_the_reason(daemon, b
     client, name = daemon.client, script.run.name
     script.train_while(lambda: Run(daemon, name).reach(Phase.RUNNING))
     asked = {
-        "probed": lambda: client.probe_learning_rates(name, [0.1], steps=2),
+        "after each LR tried .* attach it with save=": lambda: client.probe_learning_rates(
+            name, [0.1], steps=2
+        ),
         "there is no spec to replay it from": lambda: client.replay_run(name),
-        "there is no spec to fork it from": lambda: client.fork_run(name, "name: fork"),
+        "rheostat checkpoint save`, where it is attached with save=": lambda: client.fork_run(
+            name, Run(daemon, name).view.spec
+        ),
         "save=": lambda: client.save_checkpoint(name),
         "no good checkpoint": lambda: client.roll_back_run(name),
         "evaluate=": lambda: client.evaluate_run(name),
@@ -251,6 +288,89 @@ def test_a_script_that_says_how_it_is_saved_goes_back_to_a_checkpoint(
     assert [one["step"] for one in listed] == [saved.step]
 
 
+def test_a_script_tries_lrs_out_by_its_own_loop_and_goes_on_as_if_it_had_not(
+    daemon, begin_script, tmp_path
+):
+    script, picture = begin_script(name="tries", saves=True), tmp_path / "probe.png"
+    lrs = (0.001, 0.05, 0.5)
+    asked = [option for lr in lrs for option in ("--lr", lr)]
+    asked += ["--steps", 4, "--plot", picture]
+    script.train(3)
+
+    told = script.train_while(lambda: daemon.rheostat("lr", "probe", "tries", *asked))
+    assert told.returncode == 0, told.stderr
+    assert "handed out 12 batches for it" in told.stdout
+    assert picture.stat().st_size > 10_000
+    found = script.train_while(lambda: daemon.client.probe_learning_rates("tries", lrs, steps=4))
+    script.run.close()
+
+    at, steps = found.step, Run(daemon, "tries").view.snapshot.step
+    tried = [[lr, lr] for lr in lrs for _ in range(4)]
+    first = script.used.index(tried[0])
+    assert script.used[first : first + 12] == tried
+    # Both probes apart, the run has taken every step with what the script wanted.
+    assert script.used[at + 12 : at + 24] == tried
+    own = script.wanted[:first] + script.wanted[first + 12 : at + 12] + script.wanted[at + 24 :]
+    assert script.used[:first] + script.used[first + 12 : at + 12] + script.used[at + 24 :] == own
+    assert len(own) == steps
+    rows = Run(daemon, "tries").export(tmp_path / "rows.csv")
+    assert [float(row["learning_rate.group_0"]) for row in rows] == [row[0] for row in own]
+    straight = Script.by_hand(steps)
+    assert [float(row["train_loss"]) for row in rows] == straight
+    for trial, lr in zip(found.trials, lrs, strict=True):
+        assert list(trial.losses) == Script.by_hand(at, then=lr, steps=4)
+
+
+def test_a_fork_waits_for_its_script_and_goes_on_from_the_checkpoint(
+    daemon, begin_script, tmp_path, monkeypatch
+):
+    script = begin_script(name="parent", saves=True)
+    parent, client = Run(daemon, "parent"), daemon.client
+    script.train(5)
+    script.train_while(lambda: parent.change("scale", 0.5))
+    saved = script.train_while(lambda: client.save_checkpoint("parent"))
+    script.train_while(lambda: parent.change("scale", 0.1))
+    script.train(20)
+    script.run.close()
+    weights, _, schedule = torch.load(f"{saved.path}/mine.pt")
+
+    told = daemon.rheostat("checkpoint", "fork", "parent", "--name", "other", check=True).stdout
+    waiting = Run(daemon, "other").view
+    assert (waiting.phase, waiting.origin.step) == (Phase.QUEUED, saved.step)
+    assert "RHEOSTAT_RUN=other python script.py" in told
+    assert "RHEOSTAT_RUN=other" in waiting.events[-1].message
+    assert f"└ other @{saved.step}" in daemon.rheostat("runs", "list", "--tree").stdout
+    with pytest.raises(Exception, match="RHEOSTAT_RUN=other"):
+        client.resume_run("other")
+    with pytest.raises(Exception, match="attach it with save="):
+        begin_script(name="other")
+
+    with pytest.raises(Exception, match="with groups group_0, group_1, and this one has a, b"):
+        begin_script(name="other", saves=True, groups=["a", "b"])
+    assert "with groups" in Run(daemon, "other").reach(Phase.QUEUED).events[-1].message
+
+    monkeypatch.setenv("RHEOSTAT_RUN", "other")
+    fork = begin_script(name="parent", saves=True)
+    monkeypatch.delenv("RHEOSTAT_RUN")
+    assert (fork.run.name, fork.run.finished_steps) == ("other", saved.step)
+    for name, tensor in fork.model.state_dict().items():
+        assert torch.equal(tensor, weights[name])
+    assert fork.scheduler.get_last_lr() == schedule["_last_lr"]
+    fork.train(3)
+    assert fork.used == [
+        [0.5 * lr for lr in wanted] for wanted in script.wanted[saved.step : saved.step + 3]
+    ]
+    decision = fork.train_while(lambda: Run(daemon, "other").change("scale", 0.5))
+    fork.train(2)
+    assert decision.revision == 2
+    assert fork.used[-1] == [0.25 * lr for lr in fork.wanted[-1]]
+    fork.run.close()
+    rows = Run(daemon, "other").export(tmp_path / "rows.csv")
+    assert [float(row["learning_rate.group_0"]) for row in rows] == [
+        row[0] for row in (*script.used[: saved.step], *fork.used)
+    ]
+
+
 def test_a_script_that_comes_back_goes_on_where_it_was_with_what_operators_want(
     daemon, begin_script
 ):
@@ -279,10 +399,23 @@ def test_a_script_trains_on_when_its_daemon_is_killed_and_the_next_one_learns_ev
     start_daemon, tmp_path
 ):
     first = start_daemon()
-    script = Script(name="survivor", address=first.address)
+    script = Script(name="survivor", address=first.address, saves=True)
     script.train(50)
     script.train_while(lambda: Run(first, "survivor").change("scale", 0.5))
-    first.kill()
+    with ThreadPoolExecutor(1) as pool:
+        probe = pool.submit(
+            lambda: first.client.probe_learning_rates("survivor", [0.3], steps=10_000)
+        )
+        while script.used[-1] != [0.3, 0.3]:
+            script.train()
+        began = len(script.used) - 1
+        first.kill()
+        assert probe.exception() is not None
+    while script.used[-1] == [0.3, 0.3]:
+        script.train()
+    # What was tried is undone, and the script has gone on.
+    for kept in (script.used, script.wanted):
+        del kept[began:-1]
     script.train(200)
     script.run.validated(0.25)
 
@@ -375,8 +508,11 @@ def test_a_script_that_is_killed_is_lost_and_takes_its_own_daemon_along(
     script.wait()
 
     wait_until(lambda: not is_alive(daemon), "the daemon has ended too")
-    shown = rheostat("runs", "show", "alone", "--json").stdout
-    assert "vanished without a word" in shown
+    # Whichever daemon finds it out: the script's own, or the next one that is asked.
+    wait_until(
+        lambda: "vanished without a word" in rheostat("runs", "show", "alone", "--json").stdout,
+        "the script is known to be lost",
+    )
 
 
 RANKS = textwrap.dedent(
@@ -432,16 +568,30 @@ RANKS = textwrap.dedent(
 )
 
 
-def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(daemon, tmp_path):
-    script = tmp_path / "ranks.py"
+@contextmanager
+def ranks(daemon, folder, **variables):
+    """Have two ranks of the script train, until the block ends."""
+    script = folder / "ranks.py"
     script.write_text(RANKS)
     torchrun = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    variables |= {"RHEOSTAT_ADDRESS": daemon.address}
     process = subprocess.Popen(
-        [*torchrun, str(script), str(tmp_path)],
-        env=environment(tmp_path / "unused") | {"RHEOSTAT_ADDRESS": daemon.address},
+        [*torchrun, str(script), str(folder)], env=environment(folder / "unused") | variables
     )
     try:
-        run = Run(daemon, "ranks")
+        yield process
+    finally:
+        process.kill()
+
+
+def told_by_ranks(folder):
+    """Return what each rank has written down at its end."""
+    return [json.loads((folder / f"{rank}.json").read_text()) for rank in (0, 1)]
+
+
+def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(daemon, tmp_path):
+    run = Run(daemon, "ranks")
+    with ranks(daemon, tmp_path) as process:
         names = lambda: [view.name for view in daemon.client.list_runs()]  # noqa: E731
         wait_until(lambda: "ranks" in names(), "the ranks are attached")
         run.advance(20)
@@ -450,20 +600,38 @@ def test_all_ranks_of_torchrun_step_with_the_lr_of_rank_0_and_go_back_together(d
         run.change("scale", 0.5)
         back = daemon.client.roll_back_run("ranks")
         run.advance(20)
+        probed = daemon.client.probe_learning_rates("ranks", [0.01, 0.2], steps=5)
+        run.advance(20)
         daemon.client.stop_run("ranks")
         assert process.wait(60) == 0
-    finally:
-        process.kill()
-
-    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    first, second = told_by_ranks(tmp_path)
     at = decision.applied_step
     assert first == second
     assert first["used"][:at] == first["wanted"][:at]
-    [[taken, left]] = first["restored"]
+    (taken, left), (tried, _), (tried_again, after) = first["restored"]
     assert (taken, back.step) == (saved.step, saved.step)
     assert sorted(file.name for file in Path(saved.path).glob("*.pt")) == ["rank-0.pt", "rank-1.pt"]
     assert first["used"][at:taken] == [0.5 * lr for lr in first["wanted"][at:taken]]
     assert first["used"][left - 1] == 0.25 * first["wanted"][left - 1]
     assert first["wanted"][left] == first["wanted"][taken]
-    assert first["used"][left:] == [0.5 * lr for lr in first["wanted"][left:]]
+    assert first["used"][left:tried] == [0.5 * lr for lr in first["wanted"][left:tried]]
+    assert (tried_again, after) == (tried, tried + 10)
+    assert first["used"][tried:after] == [0.01] * 5 + [0.2] * 5
+    assert first["wanted"][after] == first["wanted"][tried]
+    assert first["used"][after:] == [0.5 * lr for lr in first["wanted"][after:]]
+    assert [len(trial.losses) for trial in probed.trials] == [5, 5]
     assert run.view.phase is Phase.STOPPED
+    assert run.view.steps is None  # after a rollback, too
+
+    fork = Run(daemon, daemon.client.fork_run("ranks", run.view.spec).name)
+    with ranks(daemon, tmp_path, RHEOSTAT_RUN=fork.name) as process:
+        fork.reach(Phase.RUNNING)
+        fork.advance(5)
+        daemon.client.stop_run(fork.name)
+        assert process.wait(60) == 0
+    forked, forked_too = told_by_ranks(tmp_path)
+    assert forked == forked_too
+    assert (forked["name"], forked["restored"]) == (fork.name, [[taken, 0]])
+    assert forked["used"] == [0.5 * lr for lr in forked["wanted"]]
+    assert forked["wanted"][0] == first["wanted"][taken]
+    assert fork.view.result.steps == saved.step + len(forked["used"])

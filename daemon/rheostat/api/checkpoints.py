@@ -8,6 +8,7 @@ from rheostat.door.authenticating import Door
 from rheostat.errors import InvalidRequest, Violation
 from rheostat.runs.messages import RollbackCommand
 from rheostat.runs.returning import mistakes
+from rheostat.runs.script_forks import how_to_begin
 from rheostat.runs.service import RunService
 from rheostat.v1 import checkpoints_pb2 as pb
 from rheostat.v1 import runs_pb2, types_pb2
@@ -76,4 +77,5 @@ class CheckpointsApi(CheckpointsServicer):
             request_id=request.request_id,
             permit=may_create(self._door),
         )
-        return pb.ForkRunResponse(run=to_message(view, runs_pb2.Run()))
+        begin = how_to_begin(view.name) if view.awaits_script else ""
+        return pb.ForkRunResponse(run=to_message(view, runs_pb2.Run()), begin=begin)

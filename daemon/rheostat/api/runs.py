@@ -56,6 +56,7 @@ class RunsApi(RunsServicer):
             request.spec,
             principal=principal_of(context),
             resume=request.resume,
+            restores=request.restores,
             request_id=request.request_id,
             permit=may_create(self._door),
         )

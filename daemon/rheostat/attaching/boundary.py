@@ -1,12 +1,12 @@
 """The step boundary of a script: its LRs decided, and what its daemon asks done."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from rheostat.attaching.building import Steered
+from rheostat.attaching.orders import Orders
+from rheostat.attaching.probing import ScriptProber
 from rheostat.attaching.quiet import Quiet
 from rheostat.attaching.refusing import (
     NO_EVALUATION,
@@ -15,29 +15,23 @@ from rheostat.attaching.refusing import (
     refused,
 )
 from rheostat.attaching.remembering import Memory
-from rheostat.attaching.saving import Checkpoint, Errand, ScriptSaver
-from rheostat.errors import FailedPrecondition
+from rheostat.attaching.saving import ScriptSaver
 from rheostat.runs.messages import (
-    Applied,
     Decided,
     EvaluateCommand,
     Evaluated,
     Message,
     Observed,
     Offended,
-    RollbackCommand,
     ToTrainer,
     Warned,
 )
 from rheostat.steering.policies import Measurement
-from rheostat.steering.records import Components, RollbackEdit
-from rheostat.steering.remembering import recall
+from rheostat.steering.records import Components
 from rheostat.trainer.obeying import Obeying, answer_of
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.progress import Progress
-from rheostat.trainer.refusals import refusal
 from rheostat.trainer.reporter import Reporter
-from rheostat.trainer.returning import changes_after
 
 PAUSED_POLL_SECONDS = 1.0
 REPORT_SECONDS = 0.1
@@ -82,17 +76,20 @@ class Boundary:
         self._link = link
         self._progress = progress
         self._memory = memory
-        self._checkpoints = saver
         self._evaluation = evaluate
         self._reporter = Reporter(link, steered.steering, progress, batch_size)
         self.recorder = self._reporter.recorder
         """Takes the rows of finished steps."""
+        self.orders: Orders | None = None
+        """What the script is to do between two steps; None where it has not said how."""
+        prober: ScriptProber | NoProbes = NoProbes()
+        if saver is not None:
+            prober = ScriptProber(steered, progress, link, saver.passing, self)
+            self.orders = Orders(steered, progress, saver, prober, self)
         self.obeying = Obeying(
-            steered.steering, progress, saver, NoProbes(), self._evaluate_for_somebody
+            steered.steering, progress, saver, prober, self._evaluate_for_somebody
         )
         self._quiet = Quiet(steered.steering, steered.script)
-        self._turn: tuple[RollbackCommand, Checkpoint] | None = None
-        self._rollbacks: list[RollbackCommand] = []
         self._early: list[ToTrainer] = []
         self._seen: Components | None = None
         self._news: list[Message] = []
@@ -101,8 +98,6 @@ class Boundary:
         self._listen_at = 0.0
         self.bases = steered.steering.bases
         """The base LR of each group at the newest step."""
-        self.takes_checkpoints = saver is not None
-        """Whether the script has said how."""
         self.still_seconds = 0.0
         """How long the run has stood still since `take_still_seconds`."""
 
@@ -117,8 +112,7 @@ class Boundary:
         """
         step, now = self._progress.step, time.perf_counter()
         heard = self._link.receive() if now >= self._listen_at else []
-        is_asked = heard or self._news or self._turn is not None
-        if not is_asked and now < self._report_at:
+        if not (heard or self._news) and now < self._report_at:
             if now >= self._listen_at:
                 self._listen_at = now + LISTEN_SECONDS
             rates = self._quiet.pass_over(step, learning_rates)
@@ -129,15 +123,18 @@ class Boundary:
         steering = self.steering
         policies = steering.roster.policies
         self._quiet.catch_up()
-        if self._turn is None:
+        orders = self.orders
+        if orders is not None and orders.has_turned:
+            orders.turn_back(learning_rates)
+        else:
             self._script.take(step, learning_rates)
             steering.advance(step, self._measurement() if policies else None)
-        else:
-            self._turn_back(learning_rates, *self._turn)
         answers = self._deal_with(heard) if heard or policies or self._early else _NOTHING
         self._settle(answers)
         if self.obeying.is_paused:
             self._stand_still()
+        if orders is not None:
+            orders.take(self.obeying.take_rollbacks())
         self._quiet.look()
         self.bases = steering.bases
         return steering.learning_rates
@@ -157,45 +154,14 @@ class Boundary:
         seconds, self.still_seconds = self.still_seconds, 0.0
         return seconds
 
-    def has_errands(self) -> bool:
-        """Whether a checkpoint is to be taken, or gone back to, after the step begun."""
-        saver = self._checkpoints
-        if saver is None:
-            return False
-        self._rollbacks += self.obeying.take_rollbacks()
-        return saver.is_asked or bool(self._rollbacks)
+    def hear_later(self, commands: list[ToTrainer]) -> None:
+        """Have commands carried out at the next step."""
+        self._early += commands
+        self.wake()
 
-    def errands(self) -> Iterator[Errand]:
-        """Yield what the script is to do between two steps."""
-        saver = self._checkpoints
-        assert saver is not None
-        if saver.is_asked:
-            yield saver.begin()
-        while self._rollbacks:
-            command = self._rollbacks.pop(0)
-            try:
-                checkpoint = saver.find(command)
-            except FailedPrecondition as error:
-                self.tell(refusal(command.command_id, error))
-                continue
-            # Told before the script is changed, and of steps that then are undone.
-            self.go_back(command, checkpoint)
-            yield Errand(folder=Path(checkpoint.info.path), back_to=checkpoint.info.step)
-            return  # another one waits for the step after it
-
-    def seal(self, errand: Errand, problem: str, began: float) -> None:
-        """Make what the script has written a checkpoint; see `ScriptSaver.finish`."""
-        assert self._checkpoints is not None
-        # What is told until here is told before.
-        self.report()
-        self.tell(*self._checkpoints.finish(errand, problem, began))
-
-    def go_back(self, command: RollbackCommand, checkpoint: Checkpoint) -> None:
-        """Go on from a checkpoint, which the script has just gone back to, with the next step."""
-        self.report()
-        for name in checkpoint.progress.__struct_fields__:
-            setattr(self._progress, name, getattr(checkpoint.progress, name))
-        self._turn = (command, checkpoint)
+    def wake(self) -> None:
+        """Have the next step not passed over, though nobody asks for anything."""
+        self._report_at = 0.0
 
     def wait_for_daemon(self, seconds: float) -> None:
         """Wait until the daemon has heard that the script is ready, but no longer than that."""
@@ -216,38 +182,6 @@ class Boundary:
         self._reporter.report(after=news)
         self._report_at = time.perf_counter() + REPORT_SECONDS
 
-    def _turn_back(
-        self, learning_rates: Sequence[float], command: RollbackCommand, checkpoint: Checkpoint
-    ) -> None:
-        """Bring steering to the step begun from where the checkpoint has it, and record that."""
-        self._turn = None
-        steering, memory = self.steering, checkpoint.steering
-        step, revision = self._progress.step, steering.revision
-        asked: dict[str, Any] = {
-            "principal": command.principal,
-            "reason": command.reason,
-            "request_id": command.request_id,
-            "requested_at": command.requested_at,
-        }
-        edit = RollbackEdit(
-            from_step=steering.step + 1,
-            to_step=step,
-            to_revision=checkpoint.info.revision,
-            steps=steering.steps,
-        )
-        had = steering.learning_rates
-        recall(steering, memory)
-        steering.ledger.revision, steering.ledger.learning_rates = revision, had
-        self._script.recall(step - 1)
-        self._script.take(step, learning_rates)
-        steering.advance(step, None)
-        decision = steering.turn(edit, **asked)
-        if self._checkpoints is not None:
-            self._checkpoints.go_back(step, decision.revision)
-        for problem in steering.add(changes_after(command, decision)):
-            self.warn(f"the run went back, and then: {problem}")
-        self._news.append(Applied(command_id=command.command_id, decision=decision))
-
     def _deal_with(self, heard: list[ToTrainer]) -> list[Message]:
         """Do what was asked for, and what policies want; return the answers."""
         steering = self.steering
@@ -265,7 +199,7 @@ class Boundary:
         return answers
 
     def _obey(self, commands: Sequence[ToTrainer]) -> list[Message]:
-        possible, answers = refused(commands, takes_checkpoints=self.takes_checkpoints)
+        possible, answers = refused(commands, takes_checkpoints=self.orders is not None)
         return [*answers, *self.obeying.obey(possible)]
 
     def _settle(self, answers: Sequence[Message]) -> None:

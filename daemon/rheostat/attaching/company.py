@@ -41,6 +41,12 @@ class Company:
         dist.broadcast_object_list(heard, src=0, group=self._group)
         return heard[0]
 
+    def gather(self, said: Any) -> list[Any]:
+        """Return what every rank says, in their order."""
+        heard = [None] * dist.get_world_size(self._group)
+        dist.all_gather_object(heard, said, group=self._group)
+        return heard
+
 
 def company_of(count: int) -> Company | None:
     """Return the ranks of this script; None where it is the only process.

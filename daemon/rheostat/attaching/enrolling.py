@@ -52,6 +52,7 @@ def enroll(
     address: str | None = None,
     state_dir: str | Path | None = None,
     resume: bool = False,
+    restores: bool = False,
 ) -> Enrolment:
     """Make this process the one that trains a run.
 
@@ -61,6 +62,7 @@ def enroll(
             else one that is started there.
         state_dir: None is `RHEOSTAT_STATE_DIR`, else the user's own.
         resume: whether to go on with the run of that name, if there is one.
+        restores: whether the script can be brought to a checkpoint.
 
     Raises:
         Unreachable: if there is no daemon, and none can be started.
@@ -72,7 +74,7 @@ def enroll(
         # A daemon of our own knows no strangers, and asks nobody who they are.
         credentials = None if host is not None else Credentials.from_environment()
         with Client(found, credentials=credentials) as client:
-            made = client.attach_run(spec.model_dump_json(), resume=resume)
+            made = client.attach_run(spec.model_dump_json(), resume=resume, restores=restores)
             if not Path(made.folder).is_dir():
                 client.stop_run(made.run.name)
                 raise FailedPrecondition(

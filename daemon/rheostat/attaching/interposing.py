@@ -25,6 +25,8 @@ class Interposed:
         self, optimizer: Optimizer, before: Callable[[], None], after: Callable[[bool], None]
     ) -> None:
         self._optimizer = optimizer
+        self.before = before
+        """Called before the next step; another may take its place."""
         self._original = optimizer.step
         self._had_own = "step" in vars(optimizer)
         self._is_gone = False
@@ -34,7 +36,7 @@ class Interposed:
         def step(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
             if self._is_gone:
                 return original(*args, **kwargs)
-            before()
+            self.before()
             is_done = False
             try:
                 result = original(*args, **kwargs)

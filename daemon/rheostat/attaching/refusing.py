@@ -18,8 +18,8 @@ from rheostat.trainer.refusals import refusal
 Command = ChangeCommand | EvaluateCommand | ProbeCommand | SaveCommand | RollbackCommand
 
 NO_PROBE = (
-    "the script's own loop trains this run, and a probe must train steps that are undone again on "
-    "batches of its choosing: only a run that is made from a spec can be probed"
+    "the script's own loop trains this run, and after each LR tried it must be brought back to "
+    "where it was: attach it with save=... and restore=..., functions of a folder"
 )
 NO_HORIZON = (
     "the script's own loop says how long this run is; `schedule cooldown` brings its LR down over "
@@ -45,6 +45,8 @@ def refused(
             answers.append(refuse(command, NO_HORIZON))
         elif isinstance(command, SaveCommand | RollbackCommand) and not takes_checkpoints:
             answers.append(refuse(command, NO_CHECKPOINTS))
+        elif isinstance(command, ProbeCommand) and not takes_checkpoints:
+            answers.append(refuse(command, NO_PROBE))
         else:
             possible.append(command)
     return possible, answers
@@ -56,7 +58,7 @@ def refuse(command: Command, why: str) -> Message:
 
 
 class NoProbes:
-    """Refuses every probe."""
+    """Refuses every probe, where the script has not said how it is brought back."""
 
     def ask(self, command: ProbeCommand, *, is_paused: bool) -> list[Message]:
         """Return the refusal."""

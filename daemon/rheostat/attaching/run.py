@@ -4,7 +4,6 @@ import atexit
 import math
 import sys
 import time
-import traceback
 from types import TracebackType
 from typing import Any, Literal, Self
 
@@ -13,13 +12,14 @@ from torch.optim import Optimizer
 from rheostat.attaching.boundary import Boundary
 from rheostat.attaching.carriers import Carriers
 from rheostat.attaching.company import Company
+from rheostat.attaching.ending import last_words
 from rheostat.attaching.enrolling import Enrolment
+from rheostat.attaching.errands import Errands
 from rheostat.attaching.interposing import Interposed
 from rheostat.attaching.losses import Losses
-from rheostat.attaching.saving import Errand, InFolder
+from rheostat.attaching.saving import InFolder
 from rheostat.runs import letters
-from rheostat.runs.messages import Failed, Finished, Message
-from rheostat.runs.records import Failure, GroupDescription, Result
+from rheostat.runs.records import GroupDescription
 from rheostat.trainer.progress import Progress
 
 _STOP, _ERRANDS = 1, 2
@@ -67,7 +67,6 @@ class AttachedRun:
         self._progress = progress
         self._desk = desk
         self._company = company
-        self._save, self._restore = save, restore
         self._carriers = Carriers(optimizer, len(groups))
         self._losses = Losses()
         self._own: list[float] = self._carriers.read()
@@ -80,6 +79,14 @@ class AttachedRun:
         self._unseen = 0
         self._is_finite = True
         self._boundary_at = time.perf_counter()
+        self._errands = Errands(
+            progress,
+            save,
+            restore,
+            company=company,
+            orders=None if desk is None else desk.boundary.orders,
+            device=optimizer.param_groups[0]["params"][0].device,
+        )
         self._interposed = Interposed(optimizer, self._before, self._after)
         atexit.register(self._at_exit)
 
@@ -128,10 +135,10 @@ class AttachedRun:
             self._losses.add(loss)
         if self._has_stepped:
             self._unseen = 0
-            if self._has_errands or not self._losses.is_late:
-                self._finish()
             if self._has_errands:
-                self._run_errands()
+                self._see_to_errands()
+            elif not self._losses.is_late:
+                self._finish()
         else:
             self._look_for_steps()
         if self.should_stop and self._raises:
@@ -144,6 +151,8 @@ class AttachedRun:
             loss: mean over the set.
             accuracy: 0 to 1; None where targets are not classes.
         """
+        if self._errands.trials is not None:
+            return  # of weights that are put back
         if self._has_stepped:
             self._finish()
         progress, loss = self._progress, float(loss)
@@ -164,10 +173,14 @@ class AttachedRun:
         self._is_closed = True
         atexit.unregister(self._at_exit)
         self._interposed.remove()
-        if self._has_stepped:
-            self._finish()
-        if self._desk is not None:
-            self._say_goodbye(self._desk, error)
+        try:
+            if self._errands.trials is not None:
+                self._errands.end(error)
+            elif self._has_stepped:
+                self._finish()
+        finally:
+            if self._desk is not None:
+                self._say_goodbye(self._desk, error)
 
     def __enter__(self) -> Self:
         self._raises = True
@@ -195,8 +208,8 @@ class AttachedRun:
             if boundary.still_seconds:
                 self._boundary_at += boundary.take_still_seconds()
             self.should_stop = boundary.obeying.is_stopped
-            if boundary.takes_checkpoints:
-                self._has_errands = boundary.has_errands()
+            if boundary.orders is not None:
+                self._has_errands = boundary.orders.are_due
         if self._company is not None:
             flags = _STOP * self.should_stop | _ERRANDS * self._has_errands
             rates, flags = self._company.share(rates, flags)
@@ -236,35 +249,31 @@ class AttachedRun:
             )
         progress.step += 1
 
-    def _run_errands(self) -> None:
-        """Take a checkpoint, or go back to one, in every process of the script."""
-        self._has_errands = False
-        errands = iter(()) if self._desk is None else self._desk.boundary.errands()
-        while (errand := self._heard(next(errands, None))) is not None:
-            if errand.back_to is not None:
-                assert self._restore is not None
-                self._restore(errand.folder)
-                self._progress.step = errand.back_to
-            else:
-                self._take_checkpoint(errand)
-            self._boundary_at = time.perf_counter()
+    def _see_to_errands(self) -> None:
+        """End the step, which is one of the run or of a probe, and do what is asked after it."""
+        errands = self._errands
+        if errands.trials is None:
+            self._finish()
+            errands.run()
+        else:
+            self._has_stepped = False
+            errands.end_trial_step(self._losses.take())
+        is_trying = self._has_errands = errands.trials is not None
+        self._interposed.before = self._before_trial if is_trying else self._before
+        self._boundary_at = time.perf_counter()
 
-    def _take_checkpoint(self, errand: Errand) -> None:
-        assert self._save is not None
-        began, problem = time.perf_counter(), ""
-        try:
-            self._save(errand.folder)
-        except Exception as error:  # the run goes on, and whoever asked is told
-            problem = f"the script's save failed with {type(error).__name__}: {error}"
-        self._heard(None)  # the others have written too
-        if self._desk is not None:
-            self._desk.boundary.seal(errand, problem, began)
-
-    def _heard(self, errand: Errand | None) -> Errand | None:
-        if self._company is None:
-            return errand
-        heard: Errand | None = self._company.hear(errand)
-        return heard
+    def _before_trial(self) -> None:
+        """Lend the LRs of a step that is tried out, and is none of the run."""
+        trials = self._errands.trials
+        assert trials is not None
+        if self._has_stepped:
+            self._has_stepped = False
+            self._losses.take()
+            trials.miss()
+        own = self._own = self._carriers.read()
+        rates = self._rates = trials.rates(own)
+        if rates != own:
+            self._carriers.lend(rates, own)
 
     def _remark(self, loss: float) -> None:
         """Tell of the first loss that is not finite; what follows is the script's to say."""
@@ -293,27 +302,3 @@ class AttachedRun:
         """Close what the script has not closed itself."""
         error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
         self.close(error)
-
-
-def last_words(
-    progress: Progress, error: BaseException | None, *, is_stopped: bool = False
-) -> Message:
-    """Return what the daemon is told of the end.
-
-    Args:
-        progress: of the run.
-        error: what ended the script; None where it has come to its end.
-        is_stopped: whether it ends because somebody wanted it to.
-    """
-    is_exit = isinstance(error, SystemExit) and error.code in (None, 0)
-    is_interrupted = isinstance(error, KeyboardInterrupt)
-    if error is None or is_exit or is_interrupted:
-        result = Result(
-            steps=progress.step,
-            train_loss=progress.train_loss,
-            validation_loss=progress.validation_loss,
-            validation_accuracy=progress.validation_accuracy,
-        )
-        return Finished(result=result, stopped=is_stopped or is_interrupted)
-    kind, text = type(error).__name__, "".join(traceback.format_exception(error))
-    return Failed(failure=Failure(message=f"{kind}: {error}", kind=kind, traceback=text))

@@ -59,6 +59,17 @@ class Errand:
     folder: Path
     back_to: int | None = None
     """Number of finished steps of the checkpoint to go back to; None is to take one."""
+    is_probe: bool = False
+    """Whether LRs are to be tried out, from what is written there and back to it."""
+
+
+def try_to_save(save: InFolder, folder: Path) -> str:
+    """Have the script write into a folder; return why it could not, empty where it has."""
+    try:
+        save(folder)
+    except Exception as error:  # the run goes on, and whoever asked is told
+        return f"the script's save failed with {type(error).__name__}: {error}"
+    return ""
 
 
 class ScriptSaver:
@@ -79,6 +90,11 @@ class ScriptSaver:
         self._steering = steering
         self._progress = progress
         self._asked: list[SaveCommand] = []
+
+    @property
+    def passing(self) -> Path:
+        """Folder for what the script writes and nobody keeps."""
+        return self._folder / ".probe"
 
     def ask(self, command: SaveCommand) -> None:
         """Have a checkpoint taken after the step that is about to run."""
@@ -141,7 +157,7 @@ class ScriptSaver:
         for one in reversed(list_checkpoints(self._folder)):
             if until is None or one.step <= until:
                 with suppress(BadCheckpoint, OSError, msgspec.DecodeError):
-                    return _read(one)
+                    return read_checkpoint(Path(one.path))
         which = "" if until is None else f" of step {until} or before"
         raise FailedPrecondition(f"the run has no good checkpoint{which} to go back to")
 
@@ -184,12 +200,16 @@ def _files(folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _read(info: CheckpointInfo) -> Checkpoint:
-    path = Path(info.path)
-    verify(path)
+def read_checkpoint(path: Path) -> Checkpoint:
+    """Return what a checkpoint says of the run, beside the script's own files.
+
+    Raises:
+        BadCheckpoint, OSError, msgspec.DecodeError: if it is not whole.
+    """
+    manifest = verify(path)
     kept = (path / STEERING_FILE).read_bytes()
     return Checkpoint(
-        info=info,
+        info=info_of(path, manifest),
         steering=msgspec.msgpack.decode(kept, type=SteeringMemory),
         progress=msgspec.convert(json.loads((path / PROGRESS_FILE).read_text()), Progress),
     )

@@ -1,7 +1,8 @@
 """The script's own LR as a schedule: known up to the step begun, and no further."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from rheostat.steering.group import Group
 from rheostat.steering.guardrails import DEFAULT_HEADROOM
@@ -82,6 +83,18 @@ class ScriptedGroups:
         """Take for the script's LRs of a finished step what its groups remember of it."""
         for curve, group in zip(self._curves, self._groups, strict=True):
             curve.step, curve.value, curve.before = step, group.base, group.base
+
+    @contextmanager
+    def as_if(self, step: int, learning_rates: Sequence[float]) -> Iterator[None]:
+        """Have, in the block, the script's LRs of a step that is none of the run's."""
+        kept = [(curve.step, curve.value, curve.before) for curve in self._curves]
+        for curve, lr in zip(self._curves, learning_rates, strict=True):
+            curve.step, curve.value = step, lr
+        try:
+            yield
+        finally:
+            for curve, (at, value, before) in zip(self._curves, kept, strict=True):
+                curve.step, curve.value, curve.before = at, value, before
 
     def take(self, step: int, learning_rates: Sequence[float]) -> None:
         """Take the script's LRs of the step about to begin, one per group."""

@@ -16,6 +16,7 @@ from rheostat.cli.precedence import of_fork
 from rheostat.cli.shapes import run_details
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.runs.checkpoints import CheckpointInfo
+from rheostat.runs.script_forks import how_to_begin
 from rheostat.steering.wording import decision_line, number
 
 SAVE_SECONDS = 600.0
@@ -189,4 +190,6 @@ def fork(
     origin = made.origin
     assert origin is not None  # it was made from a run
     tell(f"{made.name} begins with the {origin.step} first steps of {run}, and is {made.phase}.")
+    if made.awaits_script:
+        tell(how_to_begin(made.name))
     tell(of_fork(made))

@@ -33,6 +33,13 @@ def of_fork(view: RunView) -> str:
     """Say what a fork goes on with."""
     origin = view.origin
     assert origin is not None, "a fork is of something"
+    if view.attached:
+        if STEERING in origin.anew:
+            return "Its LRs are what its script says; overrides and policies' factors end there."
+        return (
+            "Overrides and policies go on as they were there, over what its script says of LRs; "
+            "--precedence spec would let them end there."
+        )
     if STEERING in origin.anew:
         return "Its LRs are what its own spec says; overrides and policies' factors end there."
     return (

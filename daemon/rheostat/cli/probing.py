@@ -108,6 +108,8 @@ def _show(run: str, found: ProbeReport) -> None:
     for rule in dict.fromkeys(rule for trial in found.trials for rule in trial.guardrails):
         tell(guardrail_sentence(rule))
     tell(f"{run} stood still for {found.seconds:.1f} s, and goes on as if nothing had been tried.")
+    if found.batches:
+        tell(_told_batches(found))
     if found.steepest is not None:
         tell(
             f"The loss falls fastest over log(LR) at {found.steepest:g}: rheostat lr set {run} "
@@ -115,6 +117,17 @@ def _show(run: str, found: ProbeReport) -> None:
         )
     if found.lowest is not None:
         tell(f"It is lowest with {found.lowest:g}, which over more steps may be too high.")
+
+
+def _told_batches(found: ProbeReport) -> str:
+    """Say what a probe took of a script's data: the first loss of a trial is not the LR's yet."""
+    firsts = {trial.losses[0] for trial in found.trials if trial.losses}
+    taken = f"Its script's loop handed out {found.batches} batches for it"
+    sooner = f"ends {found.batches} steps sooner, unless restore= brings back where it was."
+    if len(found.trials) < 2:
+        return f"{taken}. One of fixed length {sooner}"
+    which = "the same for each LR" if len(firsts) == 1 else "others for each LR"
+    return f"{taken}, {which}, as the first losses show. One of fixed length {sooner}"
 
 
 def _draw(run: str, found: ProbeReport, file: Path) -> None:

@@ -81,16 +81,17 @@ class AsyncClient:
         return await self._ask(calls.create_run(spec, request_id, priority))
 
     async def attach_run(
-        self, spec: str, *, resume: bool = False, request_id: str = ""
+        self, spec: str, *, resume: bool = False, restores: bool = False, request_id: str = ""
     ) -> Attachment:
         """Make a script a run, which it goes on to train; what `rheostat.attach` calls.
 
         Args:
             spec: what the script says of itself, as JSON; see `AttachedSpec`.
             resume: whether to go on with the run of that name, if there is one.
+            restores: whether the script can be brought to a checkpoint, as one of a fork must be.
             request_id: idempotency key; made up where it is empty.
         """
-        return await self._ask(calls.attach_run(spec, resume, request_id))
+        return await self._ask(calls.attach_run(spec, resume, restores, request_id))
 
     async def get_run(self, run: str) -> RunView:
         """Return a run."""

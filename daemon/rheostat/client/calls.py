@@ -139,7 +139,7 @@ def create_run(spec: str, request_id: str, priority: int) -> Call[RunView]:
     )
 
 
-def attach_run(spec: str, resume: bool, request_id: str) -> Call[Attachment]:
+def attach_run(spec: str, resume: bool, restores: bool, request_id: str) -> Call[Attachment]:
     """Return the call that makes a script a run."""
     return Call(
         _runs("AttachRun"),
@@ -147,6 +147,7 @@ def attach_run(spec: str, resume: bool, request_id: str) -> Call[Attachment]:
             runs_pb2.AttachRunRequest,
             spec=spec,
             resume=resume,
+            restores=restores,
             request_id=request_id or str(uuid.uuid4()),
         ),
         runs_pb2.AttachRunResponse,

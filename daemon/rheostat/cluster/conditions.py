@@ -40,7 +40,7 @@ def _accepted(found: Findings) -> Answer:
         )
         return "False", "ChangedTooLate", message
     is_attached = found.resource.is_attached
-    if found.run is None:
+    if found.run is None or found.run.awaits_script:
         name = found.resource.run["name"]
         message = f"no script is attached as {name} to daemon {found.daemon} yet"
         return "Unknown", "Waiting", message if is_attached else ""

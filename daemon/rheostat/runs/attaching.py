@@ -9,6 +9,7 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.live import LiveRun
 from rheostat.runs.records import Phase, RunView
+from rheostat.runs.script_forks import require_restore, spec_of_fork
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.attached import AttachedSpec, load_attached
 
@@ -32,6 +33,8 @@ class Attachments:
         self._lifecycle = lifecycle
         self._keeper = keeper
         self._supervisor = supervisor
+        self._begun: dict[str, str] = {}
+        """Forks that a script has begun, by the key it asked with."""
 
     async def make(
         self,
@@ -39,31 +42,48 @@ class Attachments:
         *,
         principal: str,
         resume: bool = False,
+        restores: bool = False,
         request_id: str = "",
         permit: Callable[[str], Awaitable[None]] | None = None,
     ) -> Attachment:
         """Make a script a run, and wait for its call.
 
+        A fork that waits for its script is begun by the first one of its name.
+
         Args:
             spec: what it says of itself, an `AttachedSpec` as JSON.
             principal: who asks.
             resume: whether to go on with the run of that name, if there is one.
+            restores: whether the script can be brought to a checkpoint.
             request_id: idempotency key: the same again returns the first run.
             permit: raises if the caller may have no run of that name.
 
         Raises:
             InvalidSpec: if the script says what cannot be.
-            FailedPrecondition: if the run to go on with is no script's, or has one that lives.
+            FailedPrecondition: if the run to go on with is no script's, or has one that lives, or
+                begins at a checkpoint that the script cannot be brought to.
         """
         said = load_attached(spec)
         if permit is not None:
             await permit(said.name)
+        waiting = self._lifecycle.runs.get(self._begun.get(request_id, said.name))
+        if waiting is not None and request_id in self._begun:
+            return self._attachment(waiting)
+        if waiting is not None and waiting.view.awaits_script:
+            require_restore(waiting.view, restores=restores)
+            return self._attachment(await self._begin_fork(waiting, said, request_id))
         known = self._keeper.store.get_run
         before = await self._keeper.stored(known, said.name) if resume else None
         if before is None:
             run = await self._create(said, principal, request_id)
         else:
+            if before.begins_at_checkpoint:
+                require_restore(before, restores=restores)
+                said = spec_of_fork(before, said)
             run = await self._take_up(before, said)
+        return self._attachment(run)
+
+    def _attachment(self, run: LiveRun) -> Attachment:
         return Attachment(
             run=run.view,
             link=str(self._supervisor.link_file),
@@ -96,6 +116,30 @@ class Attachments:
             )
         run = LiveRun(created)
         await self._keeper.save_trainer(run)
+        self._lifecycle.await_script(run)
+        return run
+
+    async def _begin_fork(self, run: LiveRun, said: AttachedSpec, request_id: str) -> LiveRun:
+        """Let a script begin a fork that waits for it."""
+        view, now = run.view, self._keeper.clock()
+        whole = spec_of_fork(view, said)
+        # At once, so that it is taken when the next script asks.
+        run.update(phase=Phase.STARTING)
+        try:
+            await self._keeper.save(
+                run,
+                phase=Phase.STARTING,
+                spec=whole.model_dump_json(),
+                steps=whole.train.steps or view.steps,
+                started_at=view.started_at or now,
+                attempt=view.attempt + 1,
+            )
+            await self._keeper.save_trainer(run)
+        except BaseException:
+            run.update(phase=Phase.QUEUED)
+            raise
+        if request_id:
+            self._begun[request_id] = view.name
         self._lifecycle.await_script(run)
         return run
 

@@ -1,20 +1,38 @@
 """Runs made from other runs: forks, which go another way, and replays, which do the same again."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition, InvalidRequest, Violation
 from rheostat.runs.checkpoints import CheckpointInfo, adopt, aside_of, newest_good
+from rheostat.runs.differing import anew_of, differences
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.reading import Reader
-from rheostat.runs.records import GENERATORS, OPTIONS, STEERING, Origin, Phase, RunView
+from rheostat.runs.records import Origin, Phase, RunView
+from rheostat.runs.script_forks import (
+    check_admission,
+    differences_of_scripts,
+    how_to_begin,
+    load_fork,
+)
 from rheostat.runs.store import MAX_NAME_LENGTH
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.admission import Admission
+from rheostat.spec.attached import AttachedSpec
 from rheostat.spec.models import Spec
 from rheostat.spec.validation import load
+
+Permit = Callable[[str], Awaitable[None]]
+"""Raises if there may be no run of a name."""
+
+_SAME_MODEL = "the model of the run it is forked from, since its weights are taken over"
+_SHOWS = "shows those there are"
+_SCRIPTS = (
+    "shows those there are; of a script one is taken by `rheostat checkpoint save`, where it is "
+    "attached with save=... and restore=..., functions of a folder"
+)
 
 
 class Branches:
@@ -44,12 +62,12 @@ class Branches:
         precedence: str = "",
         principal: str,
         request_id: str,
-        permit: Callable[[str], Awaitable[None]] | None = None,
+        permit: Permit | None = None,
     ) -> RunView:
         """Put a run into the queue that goes on from a checkpoint of another one.
 
         Its history and its step rows begin with those of the other. What its spec says otherwise
-        counts from the checkpoint on.
+        counts from the checkpoint on. Where a script trains the other, it waits for one too.
 
         Args:
             run: the other one.
@@ -64,21 +82,16 @@ class Branches:
             permit: raises if there may be no run of the spec's name.
 
         Raises:
-            InvalidSpec: if the spec is none, or names what it may not.
+            InvalidSpec: if the spec is none, or names what it may not, or what only a script says.
             InvalidRequest, NotFound, FailedPrecondition: if there is no such run or checkpoint, or
                 the model is another, or the checkpoint is to take precedence and cannot.
         """
-        parent = await self._of_spec(run, to="fork")
-        parsed = await asyncio.to_thread(load, spec)
-        before = Spec.model_validate_json(parent.spec)
-        if permit is not None:
-            await permit(parsed.name)
-        if self._admission is not None:
-            self._admission.check(parsed.model_dump(mode="json"))
-        if parsed.model != before.model:
-            raise InvalidRequest([Violation("spec.model", parsed.model.name, _SAME_MODEL)])
-        anew = _anew(before, parsed, precedence)
-        checkpoint = await self._checkpoint(run, step, undone)
+        parent = await self._reader.get(run)
+        read = self._read_scripted if parent.attached else self._read
+        parsed, differing = await read(parent, spec, permit)
+        anew = anew_of(differing, precedence)
+        await self._save_rows(run)
+        checkpoint = await self._checkpoint(parent, step, undone)
         origin = Origin(
             run=run,
             kind="fork",
@@ -106,15 +119,18 @@ class Branches:
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it has not finished a step.
         """
-        source = await self._of_spec(run, to="replay")
-        live = self._lifecycle.runs.get(run)
-        if live is not None:
-            await self._lifecycle.save_rows(live)
+        source = await self._reader.get(run)
+        if source.attached:
+            raise FailedPrecondition(
+                f"run {run} is trained by a script of its own, which only its owner can start: "
+                "there is no spec to replay it from"
+            )
+        await self._save_rows(run)
         done = await self._keeper.stored(self._keeper.store.next_row, run)
         past = source.origin
         checkpoint, step = None, 0
         if past is not None and past.step:
-            checkpoint, step = await self._checkpoint(run, past.step), past.step
+            checkpoint, step = await self._checkpoint(source, past.step), past.step
         if done <= step:
             raise FailedPrecondition(f"run {run} has not finished a step of its own yet")
         origin = Origin(
@@ -136,19 +152,37 @@ class Branches:
         )
         return await self._begin(created, view, checkpoint)
 
-    async def _of_spec(self, run: str, *, to: str) -> RunView:
-        """Return a run that can be made from its spec again.
+    async def _read(
+        self, parent: RunView, text: str, permit: Permit | None
+    ) -> tuple[Spec | AttachedSpec, list[str]]:
+        """Return the spec of a fork, and what the checkpoint cannot say of it."""
+        parsed = await asyncio.to_thread(load, text)
+        before = Spec.model_validate_json(parent.spec)
+        if permit is not None:
+            await permit(parsed.name)
+        if self._admission is not None:
+            self._admission.check(parsed.model_dump(mode="json"))
+        if parsed.model != before.model:
+            raise InvalidRequest([Violation("spec.model", parsed.model.name, _SAME_MODEL)])
+        return parsed, list(differences(before, parsed))
 
-        Raises:
-            NotFound, FailedPrecondition: if there is no such run, or a script trains it.
-        """
-        view = await self._reader.get(run)
-        if view.attached:
-            raise FailedPrecondition(
-                f"run {run} is trained by a script of its own, which only its owner can start: "
-                f"there is no spec to {to} it from"
-            )
-        return view
+    async def _read_scripted(
+        self, parent: RunView, text: str, permit: Permit | None
+    ) -> tuple[Spec | AttachedSpec, list[str]]:
+        """Return the same of a fork that another start of its parent's script trains."""
+        parsed = await asyncio.to_thread(load_fork, text, parent)
+        before = AttachedSpec.model_validate_json(parent.spec)
+        if permit is not None:
+            await permit(parsed.name)
+        if self._admission is not None:
+            check_admission(self._admission, parsed, before)
+        return parsed, list(differences_of_scripts(before, parsed))
+
+    async def _save_rows(self, run: str) -> None:
+        """Write down what a run has told of its steps, which those made from it share."""
+        live = self._lifecycle.runs.get(run)
+        if live is not None:
+            await self._lifecycle.save_rows(live)
 
     def _view(
         self, name: str, spec: str, parent: RunView, origin: Origin, principal: str
@@ -163,11 +197,13 @@ class Branches:
             queued_at=now,
             priority=parent.priority,
             origin=origin,
+            attached=parent.attached,
         )
 
     async def _checkpoint(
-        self, run: str, step: int | None, undone: int | None = None
+        self, view: RunView, step: int | None, undone: int | None = None
     ) -> CheckpointInfo:
+        run = view.name
         folder = self._supervisor.checkpoints_of(run)
         if undone is not None:
             folder = aside_of(folder, undone)
@@ -175,9 +211,9 @@ class Branches:
         if found is None:
             which = "" if step is None else f" of step {step} or before"
             which += "" if undone is None else f" that revision {undone} has undone"
+            hint = _SCRIPTS if view.attached else _SHOWS
             raise FailedPrecondition(
-                f"run {run} has no good checkpoint{which}; `rheostat checkpoint list {run}` shows "
-                "those there are"
+                f"run {run} has no good checkpoint{which}; `rheostat checkpoint list {run}` {hint}"
             )
         return found
 
@@ -185,7 +221,9 @@ class Branches:
         self, created: RunView, wished: RunView, checkpoint: CheckpointInfo | None
     ) -> RunView:
         """Bring the new run's checkpoint to its place, and put it into the queue."""
-        if (created.spec, created.origin) != (wished.spec, wished.origin):
+        # A fork's script has had its say, once it has begun.
+        is_same = created.spec == wished.spec or (created.attached and not created.awaits_script)
+        if created.origin != wished.origin or not is_same:
             raise FailedPrecondition(
                 f"this request_id was used to create run {created.name} in another way; "
                 "a new run needs a new request_id"
@@ -201,44 +239,10 @@ class Branches:
                 run=name,
                 spec=created.spec,
             )
-        self._lifecycle.enqueue(await self._lifecycle.load(created))
-        return created
-
-
-SPEC, CHECKPOINT = "spec", "checkpoint"
-"""What may take precedence, in what a fork knows of LRs, over the other."""
-_SAME_MODEL = "the model of the run it is forked from, since its weights are taken over"
-_STEERING = ("optimizer", "groups", "schedule", "policies", "guardrails")
-
-
-def _anew(before: Spec, after: Spec, precedence: str) -> tuple[str, ...]:
-    """Return what a fork has from its own spec, not from the checkpoint.
-
-    Raises:
-        InvalidRequest: if the checkpoint is to take precedence and cannot, or for another word.
-    """
-    anew = tuple(_differences(before, after))
-    if precedence not in ("", SPEC, CHECKPOINT):
-        expected = f"{SPEC}, {CHECKPOINT}, or nothing"
-        raise InvalidRequest([Violation("precedence", precedence, expected)])
-    if precedence == SPEC and STEERING not in anew:
-        return (STEERING, *anew)
-    if precedence == CHECKPOINT and STEERING in anew:
-        expected = (
-            f"{SPEC}, or a spec with the same length, optimizer, groups, schedule, policies and "
-            "guardrails: what the checkpoint knows of LRs fits no others"
-        )
-        raise InvalidRequest([Violation("precedence", precedence, expected)])
-    return anew
-
-
-def _differences(before: Spec, after: Spec) -> Iterator[str]:
-    """Yield what the checkpoint of a run cannot say of one with another spec."""
-    lengths = [(one.train.steps, one.train.epochs, one.data.batch_size) for one in (before, after)]
-    changed = {name for name in _STEERING if getattr(before, name) != getattr(after, name)}
-    if changed or lengths[0] != lengths[1]:
-        yield STEERING
-    if changed & {"optimizer", "groups"}:
-        yield OPTIONS
-    if before.train.seed != after.train.seed:
-        yield GENERATORS
+        live = await self._lifecycle.load(created)
+        if created.attached:
+            self._lifecycle.keep_for_script(live)
+            await self._keeper.tell(live, "waiting", how_to_begin(name))
+        else:
+            self._lifecycle.enqueue(live)
+        return live.view

@@ -67,6 +67,8 @@ class Lifecycle:
                 self.runs[view.name] = await self.load(view)
         await self._link.start()
         for run in self.runs.values():
+            if run.view.awaits_script:
+                continue
             if run.view.attached:
                 self._tend(run, was_begun=True)
             elif run.view.phase is not Phase.QUEUED:
@@ -108,6 +110,10 @@ class Lifecycle:
         log.info("run.queued", run=run.view.name, principal=run.view.principal)
         self._queue.append(run)
         self._start_next()
+
+    def keep_for_script(self, run: LiveRun) -> None:
+        """Let a run wait, beside the queue, until somebody starts a script for it."""
+        self.runs[run.view.name] = run
 
     def await_script(self, run: LiveRun) -> None:
         """See a run through that a script of the user's own trains, from its first call on."""

@@ -27,7 +27,7 @@ def surviving(decisions: Sequence[Decision]) -> list[Decision]:
 def planned_steps(decision: Decision) -> int | None:
     """Return the planned length of a run that a decision leaves; None for what it was."""
     if decision.rollback is not None:
-        return decision.rollback.steps
+        return decision.rollback.steps or None
     if decision.verb == Verb.HORIZON and decision.edit is not None:
         return decision.edit.steps
     return None

@@ -239,6 +239,9 @@ class Probed(Message, frozen=True):
     """The rules that bent it."""
     seconds: float
     """In which the run stood still."""
+    batches: int = 0
+    """How many the loop of an attached script has handed out for it; 0 for a loop of ours, which
+    has the same ones in each trial."""
 
 
 class Warned(Message, frozen=True):

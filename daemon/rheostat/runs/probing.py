@@ -27,8 +27,7 @@ class Trial(msgspec.Struct, frozen=True, kw_only=True):
     guardrails: tuple[str, ...] = ()
     """The rules that bent it."""
     losses: tuple[float, ...] = ()
-    """Training loss of each step, on the same batches in every trial; one that is not finite is
-    the last."""
+    """Training loss of each step; one that is not finite is the last."""
     end_loss: float | None = None
     """Mean over the last quarter of the steps; None where the loss was not finite."""
 
@@ -50,6 +49,10 @@ class ProbeReport(msgspec.Struct, frozen=True, kw_only=True):
     """The LR at which the loss at the end, smoothed, falls fastest over log(LR)."""
     seconds: float
     """In which the run stood still."""
+    batches: int = 0
+    """How many the loop of an attached script has handed out for it: each trial had others, unless
+    the script's restore, or a random generator that is put back, brings them back. 0 for a loop of
+    ours: all had the same."""
 
 
 class Probes:
@@ -163,6 +166,7 @@ def report_of(
         lowest=min(known, key=known.__getitem__, default=None),
         steepest=steepest_of(known),
         seconds=found.seconds,
+        batches=found.batches,
     )
 
 

@@ -121,7 +121,7 @@ class RunEvent(msgspec.Struct, frozen=True, kw_only=True):
     """Seconds since the epoch."""
     kind: str
     """`restarted`, `adopted`, `suspended`, `checkpoint_refused`, `checkpoint_failed`, `rows_lost`,
-    `rolled_back`, `halted` or `warned`."""
+    `rolled_back`, `halted`, `waiting` or `warned`."""
     message: str
     """One line for a person."""
 
@@ -197,6 +197,20 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     attached: bool = False
     """Whether a script of the user's own trains it, which the daemon neither starts nor ends;
     `spec` is then what the script has said of itself, an `AttachedSpec`."""
+
+    @property
+    def awaits_script(self) -> bool:
+        """Whether it begins when somebody starts a script under its name, and not by itself."""
+        return self.attached and self.phase is Phase.QUEUED
+
+    @property
+    def begins_at_checkpoint(self) -> bool:
+        """Whether its script is to be brought to the checkpoint of another run first: it is a
+        fork, and has not finished a step of its own."""
+        origin, snapshot = self.origin, self.snapshot
+        if not self.attached or origin is None:
+            return False
+        return snapshot is None or snapshot.step <= origin.step
 
     @property
     def in_memory(self) -> tuple[CheckpointInfo, ...]:

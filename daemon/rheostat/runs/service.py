@@ -40,6 +40,7 @@ from rheostat.runs.records import (
 )
 from rheostat.runs.restarting import RestartPolicy, TrackRecord
 from rheostat.runs.returning import Rollbacks
+from rheostat.runs.script_forks import how_to_begin
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -209,12 +210,18 @@ class RunService:
         *,
         principal: str,
         resume: bool = False,
+        restores: bool = False,
         request_id: str = "",
         permit: Callable[[str], Awaitable[None]] | None = None,
     ) -> Attachment:
         """Make a script of the caller's own a run; see `Attachments.make`."""
         return await self._attachments.make(
-            spec, principal=principal, resume=resume, request_id=request_id, permit=permit
+            spec,
+            principal=principal,
+            resume=resume,
+            restores=restores,
+            request_id=request_id,
+            permit=permit,
         )
 
     async def get_run(self, run: str) -> RunView:
@@ -254,6 +261,8 @@ class RunService:
             NotFound, FailedPrecondition: if there is no such run, or it has succeeded.
         """
         view = await self._reader.get(run)
+        if view.awaits_script:
+            raise FailedPrecondition(f"run {run} has not begun. {how_to_begin(run)}")
         if view.attached and view.phase.is_final:
             raise FailedPrecondition(
                 f"run {run} is {view.phase}, and trained by a script of its own: start that again, "

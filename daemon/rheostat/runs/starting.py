@@ -24,6 +24,8 @@ RENDEZVOUS_VARIABLE = "RHEOSTAT_RENDEZVOUS"
 """Environment variable with host:port where other machines join runs; absent where none do."""
 TOKEN_VARIABLE = "RHEOSTAT_LINK_TOKEN"
 """Environment variable with the secret that opens it; all trainers of a run have the same."""
+RUN_VARIABLE = "RHEOSTAT_RUN"
+"""Environment variable with the name that a script's run is to have, whatever the script says."""
 
 
 class StartOrder(msgspec.Struct, frozen=True, kw_only=True):

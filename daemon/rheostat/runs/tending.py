@@ -16,6 +16,7 @@ from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import Hello
 from rheostat.runs.records import Failure, Phase
 from rheostat.runs.restarting import Death, Reason, RestartPolicy
+from rheostat.runs.script_forks import how_to_begin
 from rheostat.runs.starting import StartOrder
 from rheostat.runs.supervisor import Supervisor
 from rheostat.steering.records import Decision
@@ -103,6 +104,13 @@ class Tender:
             await self._keeper.end(run, Phase.STOPPED)
             return
         failure = run.failure or Failure(message=_vanished(run), kind="Lost")
+        if run.view.begins_at_checkpoint:
+            text = (
+                f"its script ended before its first step: {failure.message}; {how_to_begin(name)}"
+            )
+            await self._keeper.tell(run, "waiting", text, phase=Phase.QUEUED, pid=None)
+            run.end_pending()
+            return
         await self._keeper.end(run, Phase.FAILED, failure=failure)
 
     async def _is_over(self, run: LiveRun) -> bool:

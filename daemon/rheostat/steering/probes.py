@@ -52,6 +52,27 @@ def with_learning_rate(
     ]
 
 
+def bounds_of(
+    groups: Sequence[Group], names: Collection[str], learning_rates: Sequence[float]
+) -> tuple[tuple[dict[str, float], ...], tuple[tuple[str, ...], ...]]:
+    """Return, of each LR to be tried, what the guardrails let it be by group, and which bent it.
+
+    Args:
+        groups: of the run.
+        names: of those that have the LR.
+        learning_rates: as asked for.
+    """
+    probed = [group for group in groups if group.name in names]
+    bounds = [{group.name: group.guardrails.bound(lr) for group in probed} for lr in learning_rates]
+    return (
+        tuple({name: lr for name, (lr, _) in one.items()} for one in bounds),
+        tuple(
+            tuple(dict.fromkeys(rule for _, rules in one.values() for rule in rules))
+            for one in bounds
+        ),
+    )
+
+
 def _composed(group: Group, factors: dict[str, float], engaged: str, step: int) -> float:
     """Compose a group's LR at a step that is not begun, with a policy in shadow engaged."""
     hold = group.operator.hold

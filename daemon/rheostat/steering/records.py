@@ -161,7 +161,7 @@ class RollbackEdit(msgspec.Struct, frozen=True, kw_only=True):
     to_revision: int
     """That of the checkpoint."""
     steps: int
-    """Planned steps of the run, as they were there."""
+    """Planned steps of the run, as they were there; 0 where its script does not say."""
     skip: int = 0
     """Batches left out from there on, >= 0."""
     policy: str = ""

@@ -15,7 +15,7 @@ from rheostat.runs.messages import (
     ToTrainer,
 )
 from rheostat.steering.policies import AttachedPolicy
-from rheostat.steering.probes import with_factor, with_learning_rate
+from rheostat.steering.probes import bounds_of, with_factor, with_learning_rate
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts
 from rheostat.trainer.learning import Learner, NonFiniteLoss
@@ -135,17 +135,13 @@ class Prober:
         names = command.groups or tuple(group.name for group in groups)
         rates = [partial(with_learning_rate, groups, names, lr) for lr in lrs]
         losses = [attempt(one, command.steps) for one in rates]
-        probed = [group for group in groups if group.name in names]
-        bounds = [{group.name: group.guardrails.bound(lr) for group in probed} for lr in lrs]
+        used, guardrails = bounds_of(groups, names, lrs)
         return Probed(
             command_id=command.command_id,
             step=step,
             losses=tuple(losses),
-            used=tuple({name: lr for name, (lr, _) in one.items()} for one in bounds),
-            guardrails=tuple(
-                tuple(dict.fromkeys(rule for _, rules in one.values() for rule in rules))
-                for one in bounds
-            ),
+            used=used,
+            guardrails=guardrails,
             seconds=time.perf_counter() - began,
         )
 

@@ -26,7 +26,7 @@ from rheostat.v1 import runs_pb2 as rheostat_dot_v1_dot_runs__pb2
 from rheostat.v1 import types_pb2 as rheostat_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drheostat/v1/checkpoints.proto\x12\x0brheostat.v1\x1a\x16rheostat/v1/runs.proto\x1a\x17rheostat/v1/types.proto\"1\n\x15SaveCheckpointRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0b\n\x03pin\x18\x02 \x01(\x08\"E\n\x16SaveCheckpointResponse\x12+\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x17.rheostat.v1.Checkpoint\"%\n\x16ListCheckpointsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"G\n\x17ListCheckpointsResponse\x12,\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x17.rheostat.v1.Checkpoint\"\x8f\x01\n\x0e\x46orkRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04spec\x18\x02 \x01(\t\x12\x11\n\x04step\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x13\n\x06undone\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nprecedence\x18\x06 \x01(\tB\x07\n\x05_stepB\t\n\x07_undone\"0\n\x0f\x46orkRunResponse\x12\x1d\n\x03run\x18\x01 \x01(\x0b\x32\x10.rheostat.v1.Run\"\xdc\x01\n\x12RollbackRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x11\n\x04step\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nback_steps\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0c\n\x04skip\x18\x04 \x01(\x03\x12\x14\n\x0crewarm_steps\x18\x05 \x01(\x03\x12\x12\n\x05scale\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\t \x01(\x08\x42\x07\n\x05_stepB\r\n\x0b_back_stepsB\x08\n\x06_scale\"^\n\x13RollbackRunResponse\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x15.rheostat.v1.DecisionH\x00\x88\x01\x01\x42\x0b\n\t_decision2\xde\x02\n\x0b\x43heckpoints\x12Y\n\x0eSaveCheckpoint\x12\".rheostat.v1.SaveCheckpointRequest\x1a#.rheostat.v1.SaveCheckpointResponse\x12\\\n\x0fListCheckpoints\x12#.rheostat.v1.ListCheckpointsRequest\x1a$.rheostat.v1.ListCheckpointsResponse\x12\x44\n\x07\x46orkRun\x12\x1b.rheostat.v1.ForkRunRequest\x1a\x1c.rheostat.v1.ForkRunResponse\x12P\n\x0bRollbackRun\x12\x1f.rheostat.v1.RollbackRunRequest\x1a .rheostat.v1.RollbackRunResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1drheostat/v1/checkpoints.proto\x12\x0brheostat.v1\x1a\x16rheostat/v1/runs.proto\x1a\x17rheostat/v1/types.proto\"1\n\x15SaveCheckpointRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0b\n\x03pin\x18\x02 \x01(\x08\"E\n\x16SaveCheckpointResponse\x12+\n\ncheckpoint\x18\x01 \x01(\x0b\x32\x17.rheostat.v1.Checkpoint\"%\n\x16ListCheckpointsRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\"G\n\x17ListCheckpointsResponse\x12,\n\x0b\x63heckpoints\x18\x01 \x03(\x0b\x32\x17.rheostat.v1.Checkpoint\"\x8f\x01\n\x0e\x46orkRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x0c\n\x04spec\x18\x02 \x01(\t\x12\x11\n\x04step\x18\x03 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x13\n\x06undone\x18\x05 \x01(\x03H\x01\x88\x01\x01\x12\x12\n\nprecedence\x18\x06 \x01(\tB\x07\n\x05_stepB\t\n\x07_undone\"?\n\x0f\x46orkRunResponse\x12\x1d\n\x03run\x18\x01 \x01(\x0b\x32\x10.rheostat.v1.Run\x12\r\n\x05\x62\x65gin\x18\x02 \x01(\t\"\xdc\x01\n\x12RollbackRunRequest\x12\x0b\n\x03run\x18\x01 \x01(\t\x12\x11\n\x04step\x18\x02 \x01(\x03H\x00\x88\x01\x01\x12\x17\n\nback_steps\x18\x03 \x01(\x03H\x01\x88\x01\x01\x12\x0c\n\x04skip\x18\x04 \x01(\x03\x12\x14\n\x0crewarm_steps\x18\x05 \x01(\x03\x12\x12\n\x05scale\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x0e\n\x06reason\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x0f\n\x07\x64ry_run\x18\t \x01(\x08\x42\x07\n\x05_stepB\r\n\x0b_back_stepsB\x08\n\x06_scale\"^\n\x13RollbackRunResponse\x12\x0c\n\x04step\x18\x01 \x01(\x03\x12,\n\x08\x64\x65\x63ision\x18\x02 \x01(\x0b\x32\x15.rheostat.v1.DecisionH\x00\x88\x01\x01\x42\x0b\n\t_decision2\xde\x02\n\x0b\x43heckpoints\x12Y\n\x0eSaveCheckpoint\x12\".rheostat.v1.SaveCheckpointRequest\x1a#.rheostat.v1.SaveCheckpointResponse\x12\\\n\x0fListCheckpoints\x12#.rheostat.v1.ListCheckpointsRequest\x1a$.rheostat.v1.ListCheckpointsResponse\x12\x44\n\x07\x46orkRun\x12\x1b.rheostat.v1.ForkRunRequest\x1a\x1c.rheostat.v1.ForkRunResponse\x12P\n\x0bRollbackRun\x12\x1f.rheostat.v1.RollbackRunRequest\x1a .rheostat.v1.RollbackRunResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,11 +44,11 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_FORKRUNREQUEST']._serialized_start=330
   _globals['_FORKRUNREQUEST']._serialized_end=473
   _globals['_FORKRUNRESPONSE']._serialized_start=475
-  _globals['_FORKRUNRESPONSE']._serialized_end=523
-  _globals['_ROLLBACKRUNREQUEST']._serialized_start=526
-  _globals['_ROLLBACKRUNREQUEST']._serialized_end=746
-  _globals['_ROLLBACKRUNRESPONSE']._serialized_start=748
-  _globals['_ROLLBACKRUNRESPONSE']._serialized_end=842
-  _globals['_CHECKPOINTS']._serialized_start=845
-  _globals['_CHECKPOINTS']._serialized_end=1195
+  _globals['_FORKRUNRESPONSE']._serialized_end=538
+  _globals['_ROLLBACKRUNREQUEST']._serialized_start=541
+  _globals['_ROLLBACKRUNREQUEST']._serialized_end=761
+  _globals['_ROLLBACKRUNRESPONSE']._serialized_start=763
+  _globals['_ROLLBACKRUNRESPONSE']._serialized_end=857
+  _globals['_CHECKPOINTS']._serialized_start=860
+  _globals['_CHECKPOINTS']._serialized_end=1210
 # @@protoc_insertion_point(module_scope)

@@ -134,6 +134,8 @@ class ForkRunRequest(_message.Message):
     """spec is that of the new run, YAML or JSON text; its name is the wished one. Where it differs in
     optimizer, groups, schedule, policies, guardrails or length, the LRs are the new spec's from the
     checkpoint on; else overrides and policies go on as they were. A new seed counts from there too.
+    Of a run that a script trains it is JSON: what the script said of itself, in which policies,
+    guardrails and train may be other than they were.
     """
     step: _builtins.int
     """step takes the newest good checkpoint of at most so many finished steps; absent is the newest."""
@@ -180,6 +182,11 @@ class ForkRunResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     RUN_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
+    begin: _builtins.str
+    """begin says, of a run that a script trains, how to start the script for it; empty where the
+    daemon begins it by itself.
+    """
     @_builtins.property
     def run(self) -> _runs_pb2.Run:
         """run is in the queue, under the wished name or the next free one."""
@@ -188,10 +195,11 @@ class ForkRunResponse(_message.Message):
         self,
         *,
         run: _runs_pb2.Run | None = ...,
+        begin: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["run", b"run"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "run", b"run"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

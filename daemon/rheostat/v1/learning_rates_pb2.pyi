@@ -852,6 +852,7 @@ class ProbeLearningRatesResponse(_message.Message):
     LOWEST_FIELD_NUMBER: _builtins.int
     STEEPEST_FIELD_NUMBER: _builtins.int
     SECONDS_FIELD_NUMBER: _builtins.int
+    BATCHES_FIELD_NUMBER: _builtins.int
     step: _builtins.int
     """step is the number of finished steps when the trials were made, and still."""
     steps: _builtins.int
@@ -862,6 +863,11 @@ class ProbeLearningRatesResponse(_message.Message):
     """steepest is the LR at which the loss at the end, smoothed, falls fastest over log(LR)."""
     seconds: _builtins.float
     """seconds is how long the run stood still."""
+    batches: _builtins.int
+    """batches is how many the loop of an attached script has handed out for it: each trial had others,
+    unless the script's restore, or a random generator that is put back, brings them back. 0 where
+    the daemon trains: all had the same.
+    """
     @_builtins.property
     def groups(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """groups are the names of those that had the LR."""
@@ -880,10 +886,11 @@ class ProbeLearningRatesResponse(_message.Message):
         lowest: _builtins.float | None = ...,
         steepest: _builtins.float | None = ...,
         seconds: _builtins.float = ...,
+        batches: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_lowest", b"_lowest", "_steepest", b"_steepest", "lowest", b"lowest", "steepest", b"steepest"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lowest", b"_lowest", "_steepest", b"_steepest", "groups", b"groups", "lowest", b"lowest", "seconds", b"seconds", "steepest", b"steepest", "step", b"step", "steps", b"steps", "trials", b"trials"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_lowest", b"_lowest", "_steepest", b"_steepest", "batches", b"batches", "groups", b"groups", "lowest", b"lowest", "seconds", b"seconds", "steepest", b"steepest", "step", b"step", "steps", b"steps", "trials", b"trials"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__lowest: _TypeAlias = _typing.Literal["lowest"]  # noqa: Y015
     _WhichOneofArgType__lowest: _TypeAlias = _typing.Literal["_lowest", b"_lowest"]  # noqa: Y015

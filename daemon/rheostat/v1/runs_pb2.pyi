@@ -29,7 +29,7 @@ class _PhaseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Phase.ValueType
     PHASE_UNSPECIFIED: _Phase.ValueType  # 0
     """PHASE_UNSPECIFIED is never sent."""
     PHASE_QUEUED: _Phase.ValueType  # 1
-    """PHASE_QUEUED waits for room."""
+    """PHASE_QUEUED waits for room, or, a fork of a run that a script trains, for its script."""
     PHASE_STARTING: _Phase.ValueType  # 2
     """PHASE_STARTING has a trainer that builds the model."""
     PHASE_RUNNING: _Phase.ValueType  # 3
@@ -51,7 +51,7 @@ class Phase(_Phase, metaclass=_PhaseEnumTypeWrapper):
 PHASE_UNSPECIFIED: Phase.ValueType  # 0
 """PHASE_UNSPECIFIED is never sent."""
 PHASE_QUEUED: Phase.ValueType  # 1
-"""PHASE_QUEUED waits for room."""
+"""PHASE_QUEUED waits for room, or, a fork of a run that a script trains, for its script."""
 PHASE_STARTING: Phase.ValueType  # 2
 """PHASE_STARTING has a trainer that builds the model."""
 PHASE_RUNNING: Phase.ValueType  # 3
@@ -1476,6 +1476,7 @@ class AttachRunRequest(_message.Message):
     SPEC_FIELD_NUMBER: _builtins.int
     RESUME_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    RESTORES_FIELD_NUMBER: _builtins.int
     spec: _builtins.str
     """spec is what the script says of itself, as JSON: name, optimizer, schedule, policies, guardrails
     and train.steps, each as in a spec and none required but the name.
@@ -1486,16 +1487,21 @@ class AttachRunRequest(_message.Message):
     """
     request_id: _builtins.str
     """request_id is an idempotency key: the same again returns the first run; empty for none."""
+    restores: _builtins.bool
+    """restores says whether the script can be brought to a checkpoint, which one must that trains a
+    fork: that is in the queue under its name until such a script is attached as it.
+    """
     def __init__(
         self,
         *,
         spec: _builtins.str = ...,
         resume: _builtins.bool = ...,
         request_id: _builtins.str = ...,
+        restores: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "resume", b"resume", "spec", b"spec"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["request_id", b"request_id", "restores", b"restores", "resume", b"resume", "spec", b"spec"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -435,7 +435,7 @@ class RollbackEdit(_message.Message):
     to_revision: _builtins.int
     """to_revision is that of the checkpoint."""
     steps: _builtins.int
-    """steps is the number of planned steps, as it was there."""
+    """steps is the number of planned steps, as it was there; 0 where a script does not say."""
     skip: _builtins.int
     """skip counts the batches left out from there on."""
     policy: _builtins.str

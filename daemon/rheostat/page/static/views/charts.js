@@ -53,7 +53,14 @@ function chart(name, height) {
 }
 
 function beginning() {
-  const { phase } = state.run;
+  const { name, phase, attached } = state.run;
+  if (phase === "queued" && attached) {
+    return html`<div class="panel empty">
+      <h2>It waits for its script</h2>
+      <p>A fork of a script's run begins when the script is started under its name.</p>
+      <code>RHEOSTAT_RUN=${name} python script.py</code>
+    </div>`;
+  }
   return html`<div class="panel empty">
     <h2>${phase === "queued" ? "It waits for its turn" : "No step is finished yet"}</h2>
     <p>Curves begin with the first step.</p>
