@@ -260,8 +260,16 @@ async def test_a_fork_that_cannot_be_is_refused_with_the_mend(service, parent):
         await fork(service, changes={"guardrails": {"max_lr": 0.5}}, precedence="checkpoint")
     with pytest.raises(FailedPrecondition, match=r"attached with save=.* and restore="):
         await fork(service, step=19)
-    with pytest.raises(InvalidSpec, match="JSON"):
-        await service.fork_run("mine", "name: other", principal="bob")
+    with pytest.raises(InvalidSpec, match="must be a mapping"):
+        await service.fork_run("mine", "other", principal="bob")
+
+
+async def test_what_a_fork_does_not_say_is_as_the_script_has_said_it(service, parent):
+    made = await service.fork_run("mine", "name: other\ntrain: {steps: 70}", principal="bob")
+
+    spec = json.loads(made.spec)
+    assert (made.name, spec["train"]["steps"]) == ("other", 70)
+    assert spec["optimizer"]["name"] == SAID["optimizer"]["name"]
 
 
 async def test_the_same_request_forks_once_also_when_the_fork_has_begun(service, parent):

@@ -14,17 +14,24 @@ def test_a_script_is_known_by_what_it_says():
     assert load_attached(json.dumps(SAID)).optimizer.name == "AdamW"
 
 
+def test_it_may_be_said_in_yaml():
+    text = "name: mine\noptimizer: {name: AdamW}\nschedule: {name: LambdaLR}\n"
+
+    assert load_attached(text) == load_attached(json.dumps(SAID))
+
+
 @pytest.mark.parametrize(
     ("text", "mend"),
     [
         ("[" * 100_000, "nested"),
-        ("{", "JSON"),
+        ("{", "line 1"),
+        ("[]", "mapping"),
         (json.dumps(SAID | {"optimizer": {"name": "SGD", "args": {"x": float("nan")}}}), "args.x"),
         (json.dumps(SAID | {"optimizer": {"name": "SGD", "args": {"x": [0] * 200_000}}}), "most"),
         (json.dumps(SAID | {"steps": 5}), "steps"),
         ('"' + "x" * 2**20 + '"', "at most"),
     ],
-    ids=["endless", "cut", "nan", "many", "foreign", "long"],
+    ids=["endless", "cut", "list", "nan", "many", "foreign", "long"],
 )
 def test_what_is_no_such_thing_is_refused_with_the_mend(text, mend):
     with pytest.raises(InvalidSpec, match=mend):

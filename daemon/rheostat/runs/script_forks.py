@@ -8,7 +8,8 @@ from rheostat.errors import FailedPrecondition, InvalidSpec, Violation
 from rheostat.runs.records import GENERATORS, STEERING, RunView
 from rheostat.runs.starting import RUN_VARIABLE
 from rheostat.spec.admission import Admission
-from rheostat.spec.attached import AttachedSpec, load_attached
+from rheostat.spec.attached import AttachedSpec, attached_spec
+from rheostat.spec.loading import read_document
 from rheostat.spec.wording import field_path, written
 
 _SETTABLE = ("name", "policies", "guardrails", "train")
@@ -22,26 +23,20 @@ def load_fork(text: str, parent: RunView) -> AttachedSpec:
     """Return what a fork is to be, of a run that a script trains.
 
     Args:
-        text: JSON: what the script said of the parent, with what is to be otherwise.
+        text: YAML or JSON: the parent's spec with changes, or the changes alone.
         parent: the run that is forked.
 
     Raises:
         InvalidSpec: with every mistake, and all that only the script can say otherwise.
     """
-    try:
-        document = json.loads(text)
-    except (ValueError, RecursionError):
-        return load_attached(text)  # which says what is wrong with it
-    if isinstance(document, dict):
-        said = json.loads(parent.spec)
-        rest = {key: value for key, value in document.items() if key not in _SETTABLE}
-        differing = list(_differing(said, rest, ()))
-        if differing:
-            raise InvalidSpec(
-                Violation(field_path(path), written(value), _SCRIPTS_OWN)
-                for path, value in differing
-            )
-    return load_attached(text)
+    document = read_document(text, "spec")
+    said = {key: value for key, value in json.loads(parent.spec).items() if key not in _SETTABLE}
+    asked = {key: value for key, value in document.items() if key not in _SETTABLE}
+    if differing := list(_differing(said, asked, ())):
+        raise InvalidSpec(
+            Violation(field_path(path), written(value), _SCRIPTS_OWN) for path, value in differing
+        )
+    return attached_spec(said | document)
 
 
 def check_admission(admission: Admission, parsed: AttachedSpec, parent: AttachedSpec) -> None:

@@ -5,13 +5,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError
 
-from rheostat.errors import InvalidSpec, Violation
-from rheostat.spec.loading import foreign_values
+from rheostat.errors import InvalidSpec
+from rheostat.spec.loading import read_document
 from rheostat.spec.models import GuardrailsSpec, PolicySpec
 from rheostat.spec.section import Args, Name, Section
 from rheostat.spec.wording import violations_of
-
-MAX_BYTES = 2**20
 
 
 class NamedSpec(Section):
@@ -40,22 +38,12 @@ class AttachedSpec(Section):
 
 
 def load_attached(text: str) -> AttachedSpec:
-    """Return what JSON text says.
+    """Return what YAML or JSON text says.
 
     Raises:
-        InvalidSpec: if it does not.
+        InvalidSpec: with every mistake in it.
     """
-    if len(text) > MAX_BYTES:
-        raise InvalidSpec([Violation("spec", f"{len(text)} characters", f"at most {MAX_BYTES}")])
-    try:
-        document = json.loads(text)
-    except ValueError as error:
-        raise InvalidSpec([Violation("spec", "", f"JSON ({error})")]) from None
-    except RecursionError:
-        raise InvalidSpec([Violation("spec", "", "must not be nested this deep")]) from None
-    if violations := list(foreign_values(document)):
-        raise InvalidSpec(violations)
-    return attached_spec(document)
+    return attached_spec(read_document(text, "spec"))
 
 
 def attached_spec(document: Any) -> AttachedSpec:

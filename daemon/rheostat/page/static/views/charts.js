@@ -19,6 +19,7 @@ export function charts() {
   if (!state.course.steps.length) return beginning();
   const components = componentsPicture();
   return html`<div class="charts">
+    ${waitsForScript() ? scriptToStart() : nothing}
     ${panel("loss", "Loss", lossLegend(), "loss")}
     ${panel("rate", "Learning rate", rateLegend(), "rate")}
     ${components ? panel("components", `What makes it: ${state.focus}`, stackLegend(components)) : nothing}
@@ -53,17 +54,24 @@ function chart(name, height) {
 }
 
 function beginning() {
-  const { name, phase, attached } = state.run;
-  if (phase === "queued" && attached) {
-    return html`<div class="panel empty">
-      <h2>It waits for its script</h2>
-      <p>A fork of a script's run begins when the script is started under its name.</p>
-      <code>RHEOSTAT_RUN=${name} python script.py</code>
-    </div>`;
-  }
+  if (waitsForScript()) return scriptToStart();
+  const waits = state.run.phase === "queued";
   return html`<div class="panel empty">
-    <h2>${phase === "queued" ? "It waits for its turn" : "No step is finished yet"}</h2>
+    <h2>${waits ? "It waits for its turn" : "No step is finished yet"}</h2>
     <p>Curves begin with the first step.</p>
+  </div>`;
+}
+
+/** Whether it is a fork of a script's run, which no daemon can start. */
+function waitsForScript() {
+  return state.run.phase === "queued" && state.run.attached;
+}
+
+function scriptToStart() {
+  return html`<div class="panel empty">
+    <h2>It waits for its script</h2>
+    <p>A fork of a script's run begins when the script is started under its name.</p>
+    <code>RHEOSTAT_RUN=${state.run.name} python script.py</code>
   </div>`;
 }
 
