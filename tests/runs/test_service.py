@@ -842,6 +842,24 @@ async def test_a_change_that_waits_for_its_step_outlives_a_drain_and_its_asker_k
     assert (await trainer.hear(ChangeCommand)).change.request_id == "halve"
 
 
+async def test_a_change_is_not_refused_that_the_dead_trainer_of_a_run_put_by_may_have_made(
+    make_service, trainers
+):
+    service = await make_service(max_restarts=3)
+    await service.create_run(SPEC, principal="alice")
+    trainer = await trainers.next()
+    await trainer.begin()
+    await until(service, "digits", Phase.RUNNING)
+    asking = asyncio.create_task(service.change_learning_rate("digits", HALVE))
+    await trainer.hear(ChangeCommand)
+    trainer.exit(-9)  # what it has decided is in its newest checkpoint, and nowhere else
+    await until(service, "digits", Phase.STARTING)
+    await make_service.drain(service)
+
+    with pytest.raises(DeadlineExceeded, match="the same request_id asks"):
+        await asking
+
+
 async def test_a_change_that_was_refused_as_the_run_stopped_does_not_come_back_with_it(
     service, trainer, trainers
 ):

@@ -25,6 +25,8 @@ from rheostat.runs.messages import (
 from rheostat.steering.inbox import MAX_PENDING_CHANGES
 from rheostat.steering.records import Change, Decision, Verb
 
+_AGAIN = "the same request_id asks for it again"
+
 Command = ChangeCommand | SaveCommand | RollbackCommand | EvaluateCommand | ProbeCommand
 
 
@@ -155,12 +157,17 @@ class Errands:
         return [errand.command for errand in self._errands.values()]
 
     def postpone(self, why: str) -> None:
-        """Tell whoever asked for a change that waits on the disk that it still does."""
+        """Answer all that may have been decided, or will be: not now, and not that it is refused.
+
+        What waits for its step is on the disk. The rest may be in a checkpoint whose trainer died
+        before it could tell.
+        """
         self.unanswered()
         for number, errand in list(self._errands.items()):
-            change = errand.change
-            if change is not None and change.at_step is not None and not change.dry_run:
-                self.answer(number, DeadlineExceeded(why))
+            if errand.request_id:
+                waits = errand.change is not None and errand.change.at_step is not None
+                what = "the change waits for its step" if waits else "it may have been made"
+                self.answer(number, DeadlineExceeded(f"{why}; {what}, and {_AGAIN}"))
 
     def refuse(self, why: str) -> None:
         """Answer everything with what is known, else with a refusal."""

@@ -280,17 +280,14 @@ class LiveRun:
     def end_pending(self) -> None:
         """Refuse what the run did not live to do, and let its remote policies go.
 
-        Of one that is put by, what waits for its step goes on waiting.
+        Of one that is put by, nobody knows yet whether its trainer lived to do it.
         """
         for policy in self.sessions:
             self.hang_up(policy)
         name, phase, step = self.view.name, str(self.view.phase), self.step
         if self.is_put_by:
             phase = "is put by"
-            self.errands.postpone(
-                f"run {name} {phase} after {step} steps and goes on later; the change waits for "
-                "its step, and the same request_id asks for it again"
-            )
+            self.errands.postpone(f"run {name} {phase} after {step} steps and goes on later")
         self.errands.refuse(f"run {name} {phase} after {step} steps, before that could be done")
 
 
