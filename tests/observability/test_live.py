@@ -217,6 +217,9 @@ def story(chart, prometheus_commands, tmp_path_factory):
         steer(client)
         for alert in (*AT_ONCE, *WAITING):
             prometheus.wait_for(f'ALERTS{{alertname="{alert}"}}')
+        # Dashboards ask for rates, which are of two scrapes of a series or more.
+        prometheus.wait_for("min(count_over_time(rheostat_guardrail_interventions_total[5m])) >= 2")
+        prometheus.wait_for("min(count_over_time(rheostat_policy_decisions_total[5m])) >= 2")
         daemon.terminate()
         prometheus.wait_for('ALERTS{alertname="RheostatDaemonDown"}')
         # Questions are about each second from the start on; the last must lie behind the end.
