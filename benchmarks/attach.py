@@ -5,20 +5,25 @@ Both train the same model on the same preloaded batches with the same optimizer 
 says its loss at every step. Slices of both alternate; the result is the median, over the pairs of
 slices, of the processor time of the training thread that a step takes more: what other processes do
 on the same cores is not in it, and nothing of attach ever waits. The ratio is of the time on the
-clock. `--watchers` and `--requests` add clients in a third process, and with them /metrics is
-scraped each second.
+clock. `--watchers`, `--requests` and `--pages` (browsers that have the run's page open) add clients
+in a third process, and with them /metrics is scraped each second.
 
 Set OMP_NUM_THREADS=1.
 """
 
 import argparse
 import itertools
+import json
 import math
 import statistics
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +37,16 @@ SLICE_STEPS = 200
 """Steps of one slice: long enough for some telemetry flushes, short enough to share noise."""
 LEAST_SLICES = 2
 HORIZON = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Who is there beside the script."""
+
+    watchers: int = 0
+    requests_per_second: int = 0
+    pages: int = 0
+    """Browsers that have the run's page open."""
 
 
 class Script:
@@ -74,13 +89,14 @@ class Script:
 
 
 def measure(
-    seconds: float, hidden: list[int], batch_size: int, groups: int, watchers: int, requests: int
+    seconds: float, hidden: list[int], batch_size: int, groups: int, load: Load
 ) -> dict[str, Any]:
     bare, attached = (Script(hidden, batch_size, groups) for _ in range(2))
     with (
         tempfile.TemporaryDirectory() as folder,
+        _daemon(folder) as page,
         rheostat.attach(attached.optimizer, name="attached", state_dir=folder) as run,
-        _load(run, watchers, requests),
+        _beside(run, page, load),
     ):
         attached.run = run
         scripts = {"bare": bare, "attached": attached}
@@ -102,19 +118,59 @@ def measure(
         "groups": groups,
         "slices": len(pairs),
         "steps_per_slice": SLICE_STEPS,
-        "watchers": watchers,
-        "requests_per_second": requests,
+        "watchers": load.watchers,
+        "requests_per_second": load.requests_per_second,
+        "pages": load.pages,
     }
 
 
+def told(result: dict[str, Any]) -> str:
+    """Return a result in words."""
+    low, high = result["added_microseconds_quartiles"]
+    return (
+        f"attached: {result['added_microseconds']:.1f} us more a step (quartiles {low:.1f} to "
+        f"{high:.1f}) beside {result['bare_step_milliseconds']:.3f} ms bare, bare / attached on "
+        f"the clock = {result['ratio']:.3f}; "
+        f"{result['slices']} pairs of slices of {SLICE_STEPS} steps, {result['groups']} groups, "
+        f"{result['watchers']} watchers, {result['requests_per_second']} requests/s, "
+        f"{result['pages']} pages"
+    )
+
+
 @contextmanager
-def _load(run: rheostat.AttachedRun, watchers: int, requests: int) -> Iterator[None]:
-    """Have the run watched, scraped and asked things, if anything of it is wanted."""
-    if not watchers and not requests:
+def _daemon(state_dir: str) -> Iterator[str]:
+    """Have a daemon on a state directory, with a page; yield where that answers."""
+    ports = [f"--{of}address=127.0.0.1:0" for of in ("", "metrics-", "page-")]
+    command = [sys.executable, "-m", "rheostat", "serve", "--state-dir", state_dir, *ports]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    endpoints = Path(state_dir) / "daemon.json"
+    try:
+        while not endpoints.exists():
+            if process.poll() is not None:
+                raise RuntimeError("the daemon did not start")
+            time.sleep(0.05)
+        yield str(json.loads(endpoints.read_text())["page_address"])
+    finally:
+        process.terminate()
+        process.wait()
+
+
+@contextmanager
+def _beside(run: rheostat.AttachedRun, page: str, load: Load) -> Iterator[None]:
+    """Have the run watched, scraped, shown and asked things, if anything of it is wanted."""
+    if load == Load():
         yield
         return
-    load = (run.name, run.address, str(run.metrics_address), str(watchers), str(requests))
-    clients = Peer("benchmarks.crowd", *load)
+    clients = Peer(
+        "benchmarks.crowd",
+        run.name,
+        run.address,
+        str(run.metrics_address),
+        str(load.watchers),
+        str(load.requests_per_second),
+        page,
+        str(load.pages),
+    )
     clients.hear()  # everybody is there
     try:
         yield
@@ -130,26 +186,12 @@ def main() -> None:
     parser.add_argument("--groups", type=int, default=1, help="param groups")
     parser.add_argument("--watchers", type=int, default=0, help="clients that watch the run")
     parser.add_argument("--requests", type=int, default=0, help="control requests per second")
+    parser.add_argument("--pages", type=int, default=0, help="browsers with the run's page open")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
-    result = measure(
-        options.seconds,
-        options.hidden,
-        options.batch_size,
-        options.groups,
-        options.watchers,
-        options.requests,
-    )
-    low, high = result["added_microseconds_quartiles"]
-    show(
-        result,
-        options.json,
-        f"attached: {result['added_microseconds']:.1f} us more a step (quartiles {low:.1f} to "
-        f"{high:.1f}) beside {result['bare_step_milliseconds']:.3f} ms bare, bare / attached on "
-        f"the clock = {result['ratio']:.3f}; "
-        f"{result['slices']} pairs of slices of {SLICE_STEPS} steps, {options.groups} groups, "
-        f"{options.watchers} watchers, {options.requests} requests/s",
-    )
+    load = Load(options.watchers, options.requests, options.pages)
+    result = measure(options.seconds, options.hidden, options.batch_size, options.groups, load)
+    show(result, options.json, told(result))
 
 
 if __name__ == "__main__":

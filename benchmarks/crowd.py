@@ -1,8 +1,9 @@
 """The clients of a busy day: watchers, a scraper, and people asking things.
 
 They live in a process of their own that is nice to the others: in life they are other machines.
-`python -m benchmarks.crowd RUN ADDRESS METRICS WATCHERS REQUESTS` says a line of JSON when all are
-there, and answers each line of its input with what they have seen; it ends with its input.
+`python -m benchmarks.crowd RUN ADDRESS METRICS WATCHERS REQUESTS [PAGE PAGES]` says a line of JSON
+when all are there, and answers each line of its input with what they have seen; it ends with its
+input. PAGES browsers have the page of the run open.
 """
 
 import asyncio
@@ -33,8 +34,9 @@ class _Crowd:
         self._answered: list[tuple[int, float]] = []
         """Revision and seconds of each change."""
 
-    async def spend(self, watchers: int, requests: int) -> None:
+    async def spend(self, watchers: int, requests: int, page: str, pages: int) -> None:
         tasks = [asyncio.create_task(self._scrape())]
+        tasks += [asyncio.create_task(self._look_at(page)) for _ in range(pages)]
         options = [("grpc.use_local_subchannel_pool", 1)]
         connections = -(-watchers // WATCHERS_PER_CONNECTION)
         channels = [grpc.aio.insecure_channel(self._address, options) for _ in range(connections)]
@@ -66,6 +68,16 @@ class _Crowd:
                 async with session.get(f"http://{self._metrics}/metrics") as response:
                     await response.read()
                 await asyncio.sleep(1.0)
+
+    async def _look_at(self, page: str) -> None:
+        """Read what the page tells a browser for as long as it is open."""
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.get(f"http://{page}/api/runs/{self._run}/live") as response,
+        ):
+            response.raise_for_status()
+            async for _ in response.content.iter_any():
+                pass
 
     async def _ask(self, requests: int) -> None:
         """Half reads, half changes that leave the LR where it is."""
@@ -113,9 +125,11 @@ def _is_whole(seen: Sequence[int], newest: int) -> bool:
 
 
 def main() -> None:
-    run, address, metrics, watchers, requests = sys.argv[1:]
+    run, address, metrics, watchers, requests, *page = sys.argv[1:]
+    where, pages = page or ("", "0")
     os.nice(NICENESS)
-    asyncio.run(_Crowd(run, address, metrics).spend(int(watchers), int(requests)))
+    crowd = _Crowd(run, address, metrics)
+    asyncio.run(crowd.spend(int(watchers), int(requests), where, int(pages)))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,9 @@ step and one policy; `--watchers` and `--requests` add clients in a third proces
 scraped each second. Slices of both alternate, so a noisy machine slows both; the ratio of their
 medians is the result.
 
+Then what `rheostat.attach` adds to a step of a script (`benchmarks.attach`), beside the same
+clients, a scraper and a browser that has the run's page open.
+
 Set OMP_NUM_THREADS=1.
 """
 
@@ -17,6 +20,7 @@ from typing import Any
 
 import torch
 
+from benchmarks import attach
 from benchmarks.daemon import show
 from benchmarks.seat import Crowd, seat
 from rheostat.spec.models import Spec
@@ -120,13 +124,15 @@ def main() -> None:
     result = measure(
         options.seconds, options.hidden, options.batch_size, options.watchers, options.requests
     )
+    load = attach.Load(options.watchers, options.requests, pages=1)
+    attached = attach.measure(options.seconds, options.hidden, options.batch_size, 1, load)
     show(
-        result,
+        result | {"attached": attached},
         options.json,
         f"steered / bare = {result['ratio']:.3f}  ({result['bare_step_milliseconds']:.3f} ms bare, "
         f"{result['added_microseconds']:.1f} us more steered; {result['slices']} slices of "
         f"{SLICE_STEPS} steps each, {options.watchers} watchers, {options.requests} requests/s, "
-        f"{result['threads']} thread)",
+        f"{result['threads']} thread)\n{attach.told(attached)}",
     )
 
 

@@ -28,6 +28,8 @@ def test_a_steered_loop_is_measured_beside_a_bare_one():
 
     assert result["ratio"] > 0
     assert result["slices"] >= 1
+    assert result["attached"]["pages"] == 1
+    assert result["attached"]["slices"] >= 2
 
 
 def test_an_attached_script_is_measured_beside_one_that_is_not():
