@@ -36,7 +36,7 @@ from rheostat.runs.messages import (
 from rheostat.runs.starting import StartOrder
 from rheostat.spec.models import CheckpointSpec
 from rheostat.steering.records import Change, Verb
-from rheostat.trainer.checkpoints import files, saver
+from rheostat.trainer.checkpoints import due, files, saver
 from rheostat_policies import KEEP
 
 STEPS = 40
@@ -99,7 +99,7 @@ def test_every_so_many_seconds(a_run: Any) -> None:
 
 
 def test_the_best_so_far_is_taken_and_kept(a_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saver, "BEST_SECONDS", 0.0)
+    monkeypatch.setattr(due, "BEST_SECONDS", 0.0)
     run = a_run(checkpoint={"every_seconds": 0, "keep": 1, "keep_best": 1}, evaluate={"every": 4})
     daemon = run.begin()
     for _ in range(10):
