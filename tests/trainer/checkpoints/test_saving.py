@@ -428,3 +428,15 @@ def test_a_checkpoint_of_the_first_schema_is_gone_on_from_to_the_same_weights(a_
     weights = run.begin(order=order).finish()
 
     assert all(torch.equal(weights[name], alone[name]) for name in alone)
+
+
+def test_a_checkpoint_of_the_second_schema_is_read(a_run: Any) -> None:
+    run = a_run()
+    _, order = run.interrupt(at=5)
+    path = Path(order.checkpoint)
+    second = msgspec.structs.replace(read_manifest(path), schema_version=2)
+    (path / MANIFEST_FILE).write_bytes(msgspec.json.encode(second))
+
+    daemon = run.begin(order=order)
+
+    assert daemon.step == 5

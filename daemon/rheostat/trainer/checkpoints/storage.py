@@ -2,7 +2,8 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,15 @@ from rheostat.trainer.checkpoints.state import State
 
 Finish = Callable[[dict[str, FileInfo]], CheckpointInfo]
 """Makes a checkpoint of files that are on the disk."""
+
+
+@contextmanager
+def _portable() -> Iterator[None]:
+    """Raise what every process can read: one that could not be sent would leave the others waiting."""
+    try:
+        yield
+    except Exception as error:
+        raise OSError(str(error) or type(error).__name__) from error
 
 
 class PartWriter(StorageWriter):
@@ -64,13 +74,11 @@ class PartWriter(StorageWriter):
         """Write this process's blocks, and tell of each which file has it.
 
         Raises:
-            OSError: if the disk does not take them; of any cause, since it travels to the others.
+            OSError: if the disk does not take them.
         """
         done: Future[list[WriteResult]] = Future()
-        try:
+        with _portable():
             done.set_result(self._write(plan, planner))
-        except Exception as error:
-            raise OSError(str(error)) from error
         return done
 
     def _write(self, plan: SavePlan, planner: SavePlanner) -> list[WriteResult]:
@@ -121,10 +129,19 @@ class FirstPartWriter(PartWriter):
 
     def set_up_storage_writer(self, is_coordinator: bool, *args: Any, **kwargs: Any) -> None:
         """Make the folder, before anybody is told to write there."""
-        self._draft.begin()
+        with _portable():
+            self._draft.begin()
 
     def finish(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
-        """Add the index and what else a checkpoint has, and move it to its place."""
+        """Add the index and what else a checkpoint has, and move it to its place.
+
+        Raises:
+            OSError: if the disk does not take it.
+        """
+        with _portable():
+            self._complete(metadata, results)
+
+    def _complete(self, metadata: Metadata, results: list[list[WriteResult]]) -> None:
         files: dict[str, FileInfo] = {}
         stored: dict[str, list[StoredPart]] = defaultdict(list)
         for result in (one for some in results for one in some):
