@@ -243,7 +243,7 @@ def test_an_index_that_names_what_the_manifest_does_not_is_refused(saving, tmp_p
         read_state(path, spec_sha256=read_manifest(path).spec_sha256)
 
 
-def test_a_rank_that_dies_as_it_writes_leaves_the_checkpoint_before(saving, tmp_path):
+def test_a_rank_that_dies_as_it_writes_leaves_the_checkpoint_before(tmp_path):
     # A run that stands still cannot come to its end before.
     commands = {4: [SaveCommand(command_id=1)], 8: [SaveCommand(command_id=2), PauseCommand()]}
     told: Told = train(tmp_path, SPEC, 2, commands, before=die_at_the_second)

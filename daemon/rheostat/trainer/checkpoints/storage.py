@@ -35,7 +35,7 @@ Finish = Callable[[dict[str, FileInfo]], CheckpointInfo]
 
 @contextmanager
 def _portable() -> Iterator[None]:
-    """Raise what every process can read: one that could not be sent would leave the others waiting."""
+    """Raise what can be sent: the others would wait for an exception that cannot."""
     try:
         yield
     except Exception as error:

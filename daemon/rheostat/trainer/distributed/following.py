@@ -96,7 +96,7 @@ class Follower:
             case Op.SHOW:
                 evaluation_mode(self._parts.model, self._parts.optimizer)
                 _bring([model_tensors(self._parts.model)])
-            case errand:
+            case errand if errand in ERRANDS:
                 assert self._keeper is not None
                 self._keeper.do(ERRANDS[errand], word.index)
 

@@ -60,7 +60,7 @@ class PartKeeper:
 
         try:
             write_other_part(self._folder, state, self._group)
-        except OSError as error:
-            # Rank 0 knows it too, and tells the daemon; for the log of another machine.
+        except Exception as error:
+            # Rank 0 knows it too, and tells the daemon; if a rank is gone, the next word fails.
             rank = self._group.rank()
             print(f"rank {rank}: no checkpoint of step {state.step}: {error}", file=sys.stderr)
