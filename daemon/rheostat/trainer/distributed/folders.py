@@ -19,7 +19,12 @@ def offer_folder(gang: Gang, folder: Path) -> bool:
     """
     # The names are new each time: no file system can remember that they are not there.
     probe = folder / f".probe-{uuid.uuid4().hex}"
-    probe.mkdir(parents=True)
+    try:
+        probe.mkdir(parents=True)
+    except OSError as error:
+        print(f"rank 0 does not write to {folder}: {error}", flush=True)
+        gang.share("")
+        return False
     try:
         gang.share(str(probe))
         gang.compare(0)
@@ -32,7 +37,10 @@ def offer_folder(gang: Gang, folder: Path) -> bool:
 
 def try_folder(gang: Gang) -> Path | None:
     """Return rank 0's folder of checkpoints if all ranks can write there; the others' half."""
-    probe = Path(gang.share(None))
+    told = gang.share(None)
+    if not told:
+        return None
+    probe = Path(told)
     try:
         (probe / str(gang.rank)).touch()
     except OSError as error:
