@@ -36,7 +36,7 @@ from rheostat.runs.messages import (
 from rheostat.runs.starting import StartOrder
 from rheostat.spec.models import CheckpointSpec
 from rheostat.steering.records import Change, Verb
-from rheostat.trainer.checkpoints import due, files, saver
+from rheostat.trainer.checkpoints import due, files, publishing
 from rheostat_policies import KEEP
 
 STEPS = 40
@@ -57,7 +57,7 @@ def test_by_default_the_clock_takes_them_and_a_short_run_takes_none(
     assert CheckpointSpec(every=10, every_seconds=5).seconds == 5
     assert CheckpointSpec(every_seconds=0).seconds is None
     # However long this machine takes for it.
-    monkeypatch.setattr(saver, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr(due, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     run = a_run(checkpoint={})
 
     run.begin().finish()
@@ -134,13 +134,13 @@ def test_one_that_is_asked_for_is_answered_with_its_place(a_run: Any) -> None:
 def test_asking_while_one_is_being_written_waits(
     a_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = saver.write_state
+    write = publishing.write_state
 
     def slowly(*args: Any, **fields: Any) -> Any:
         time.sleep(0.2)
         return write(*args, **fields)
 
-    monkeypatch.setattr(saver, "write_state", slowly)
+    monkeypatch.setattr(publishing, "write_state", slowly)
     run = a_run()
     asks = {3: [SaveCommand(command_id=1)], 4: [SaveCommand(command_id=2)]}
     daemon = run.begin({**asks, 20: [StopCommand()]})

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition
@@ -12,30 +11,20 @@ from rheostat.runs.checkpoints import (
     CheckpointInfo,
     eligible,
     list_checkpoints,
-    prune,
     set_aside,
 )
-from rheostat.runs.messages import Message, SaveCommand, Saved, SaveFailed
+from rheostat.runs.messages import Message, SaveCommand
 from rheostat.spec.models import CheckpointSpec
 from rheostat.trainer.checkpoints.drafts import sweep
 from rheostat.trainer.checkpoints.due import Due
+from rheostat.trainer.checkpoints.publishing import Order, Publisher
 from rheostat.trainer.checkpoints.reading import read_state
 from rheostat.trainer.checkpoints.scribe import Errand, Scribe
 from rheostat.trainer.checkpoints.state import State
-from rheostat.trainer.checkpoints.writing import write_state
 from rheostat.trainer.progress import Progress
 from rheostat.trainer.ranks import Alone, Ranks
 
 Gather = Callable[[], State]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Why a checkpoint is to be taken."""
-
-    reason: str
-    command: SaveCommand | None = None
-    """Who asked; None where it was due."""
 
 
 class Saver:
@@ -64,12 +53,10 @@ class Saver:
         ranks: Ranks | None = None,
     ) -> None:
         self.folder = folder
-        self._run = run
-        self._spec = spec
         self._spec_sha256 = spec_sha256
         self._ranks: Ranks = Alone() if ranks is None else ranks
         self._scribe = Scribe(spec.snapshots)
-        self._news: list[Message] = []
+        self._publisher = Publisher(folder, run, spec, spec_sha256, self._ranks)
         self._asked: list[SaveCommand] = []
         self._owed: str | None = None
         self._has_room = False
@@ -119,10 +106,7 @@ class Saver:
 
     def take_news(self) -> list[Message]:
         """Return what became of checkpoints since the last time."""
-        if not self._news:
-            return []
-        taken, self._news = self._news, []
-        return taken
+        return self._publisher.take_news()
 
     def finish(self, progress: Progress, gather: Gather | None) -> None:
         """Wait until everything is on the disk, also what is owed or asked for.
@@ -138,9 +122,7 @@ class Saver:
             self._scribe.wait()
         for command in self._asked:
             text = f"the run has come to its end after {progress.step} steps: take its weights"
-            self._news.append(
-                SaveFailed(message=text, step=progress.step, command_id=command.command_id)
-            )
+            self._publisher.fail(Order("asked", command), progress.step, FailedPrecondition(text))
         self._asked.clear()
 
     def find(
@@ -198,7 +180,7 @@ class Saver:
         except FailedPrecondition as error:
             # It will be so the next time too: once is enough for those nobody asks for.
             if order.command is not None or str(error) != self._hopeless:
-                self._fail(order, progress.step, error)
+                self._publisher.fail(order, progress.step, error)
             self._hopeless = str(error)
             return None
 
@@ -209,27 +191,9 @@ class Saver:
             self._scribe.keep(live)
 
     def _write_snapshot(self, step: int) -> Path | None:
-        """Make a checkpoint of a snapshot, and return where it is; None, and tell, if that fails.
-
-        Nothing is pruned: which checkpoints the run can do without is seen when it has gone back.
-        """
-        began = time.perf_counter()
+        """Make a checkpoint of a snapshot; see `Publisher.publish_snapshot`."""
         self._ranks.join_in(Errand.WRITE_KEPT, step)
-        try:
-            info = write_state(
-                self.folder,
-                self._scribe.take_kept(step),
-                run=self._run,
-                spec_sha256=self._spec_sha256,
-                reason="rollback",
-                group=self._ranks.group,
-            )
-        except Exception as error:
-            self._fail(Order("rollback"), step, error)
-            return None
-        seconds = time.perf_counter() - began
-        self._news.append(Saved(info=info, seconds=seconds, stalled=seconds))
-        return Path(info.path)
+        return self._publisher.publish_snapshot(self._scribe.take_kept(step))
 
     def _take(self, order: Order, progress: Progress, gather: Gather) -> None:
         began = time.perf_counter()
@@ -248,34 +212,4 @@ class Saver:
         taken_at = time.perf_counter()
         self._due.note(taken_at, state.validation_loss)
         stalled = taken_at - began
-        self._scribe.start(lambda: self._write(order, state, began, stalled))
-
-    def _write(self, order: Order, state: State, began: float, stalled: float) -> None:
-        command = order.command
-        try:
-            info = write_state(
-                self.folder,
-                state,
-                run=self._run,
-                spec_sha256=self._spec_sha256,
-                reason=order.reason,
-                pinned=command is not None and command.pin,
-                group=self._ranks.group,
-            )
-            keep, keep_best = self._spec.keep, self._spec.keep_best
-            prune(self.folder, keep=keep, keep_best=keep_best, written=state.step)
-        except Exception as error:
-            self._fail(order, state.step, error)
-            return
-        self._news.append(
-            Saved(
-                info=info,
-                seconds=time.perf_counter() - began,
-                stalled=stalled,
-                command_id=None if command is None else command.command_id,
-            )
-        )
-
-    def _fail(self, order: Order, step: int, error: Exception) -> None:
-        command_id = None if order.command is None else order.command.command_id
-        self._news.append(SaveFailed(message=str(error), step=step, command_id=command_id))
+        self._scribe.start(lambda: self._publisher.publish(order, state, began, stalled))
