@@ -31,9 +31,9 @@ Commands = Mapping[int, Iterable[ToTrainer]]
 """What the daemon says at the boundary before a step."""
 M = TypeVar("M", bound=Message)
 _MAKING = multiprocessing.get_context("forkserver")
-# Torch is imported once, and each rank begins in a moment.
+# Torch is imported once, with what DDP and FSDP import later, and each rank begins in a moment.
 _MAKING.set_forkserver_preload(
-    ["rheostat.trainer.distributed.taking_part", "rheostat.trainer.link"]
+    ["rheostat.trainer.distributed.taking_part", "rheostat.trainer.link", "torch._dynamo"]
 )
 
 
