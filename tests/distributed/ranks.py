@@ -25,13 +25,15 @@ from rheostat.steering.records import Decision
 from rheostat.trainer.distributed.environment import LOCAL_RANK_VARIABLE, STORE_VARIABLE
 
 PATIENCE_SECONDS = 60.0
+KILLED = -9
+"""What stands for the exit code of a rank that was killed."""
 Commands = Mapping[int, Iterable[ToTrainer]]
 """What the daemon says at the boundary before a step."""
 M = TypeVar("M", bound=Message)
 _MAKING = multiprocessing.get_context("forkserver")
-# Torch is imported once, and each rank begins in a moment.
+# Torch is imported once, with what DDP and FSDP import later, and each rank begins in a moment.
 _MAKING.set_forkserver_preload(
-    ["rheostat.trainer.distributed.taking_part", "rheostat.trainer.link"]
+    ["rheostat.trainer.distributed.taking_part", "rheostat.trainer.link", "torch._dynamo"]
 )
 
 
@@ -144,7 +146,10 @@ def train(
             assert ready, f"still waiting for ranks {sorted(ends.values())}"
             for end in ready:
                 rank = ends.pop(end)  # type: ignore[index]
-                told.codes[rank], heard = end.recv()  # type: ignore[union-attr]
+                try:
+                    told.codes[rank], heard = end.recv()  # type: ignore[union-attr]
+                except EOFError:
+                    told.codes[rank], heard = KILLED, None
                 told.heard = heard or told.heard
     finally:
         for process in processes:

@@ -60,7 +60,7 @@ def test_parts_of_a_model_train_probe_evaluate_and_go_back_as_the_whole_does(tmp
         assert torch.allclose(weights(tmp_path / "two")[name], tensor, atol=1e-3), name
 
 
-def test_a_checkpoint_of_parts_is_gone_on_from_to_the_last_bit_by_one_and_by_three(tmp_path):
+def test_a_checkpoint_of_parts_is_gone_on_from_to_the_last_bit_dropout_included(tmp_path):
     spec = SPEC | {"model": {"name": "tests.distributed.plugins.dropping:net"}}
     whole = train(tmp_path, spec, 2, {25: [SaveCommand(command_id=1, pin=True)]})
     expected = weights(tmp_path)
@@ -69,14 +69,8 @@ def test_a_checkpoint_of_parts_is_gone_on_from_to_the_last_bit_by_one_and_by_thr
 
     rest = train(tmp_path, spec, 2, order=order)
     same = weights(tmp_path)
-    others = [train(tmp_path, spec, size, order=order) for size in (1, 3)]
 
     losses = whole.column("train_loss")
     assert rest.column("train_loss") == {step: losses[step] for step in range(25, 40)}
     for name, tensor in expected.items():
         assert torch.equal(same[name], tensor), name
-    for other in others:
-        assert isinstance(other.last, Finished), other.last
-        first = other.column("train_loss")[25]
-        # They draw other numbers to drop out by, from the same weights.
-        assert first == pytest.approx(losses[25], rel=0.5)

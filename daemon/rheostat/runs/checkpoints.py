@@ -16,9 +16,9 @@ import msgspec
 from rheostat.errors import StorageFailed
 from rheostat.runs.durably import replace_durably, sync_folder
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Of everything in a checkpoint; counts up with every change to what is in one."""
-READABLE_VERSIONS = frozenset({1, 2})
+READABLE_VERSIONS = frozenset({1, 2, 3})
 """Those that can be gone on from; others are refused by name."""
 MANIFEST_FILE = "manifest.json"
 PREFIX = "step-"

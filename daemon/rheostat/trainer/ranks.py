@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from rheostat.trainer.building import Parts
+from rheostat.trainer.checkpoints.reading import Forms
+from rheostat.trainer.checkpoints.scribe import Errand
 from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.parallel import SINGLE, Parallel
 from rheostat.trainer.snapshot import Snapshot
@@ -34,6 +37,11 @@ class Ranks(Protocol):
     """How they work on the model."""
     warnings: tuple[str, ...]
     """What whoever looks after the run should know of them."""
+    forms: Forms | None
+    """What each reads and writes a part of by itself; None where rank 0 has it all."""
+    group: dist.ProcessGroup | None
+    """How they agree on a checkpoint of which each writes its own part; None where rank 0 writes
+    it all. Nothing else is exchanged there, so a thread may do it."""
 
     def begin_step(
         self,
@@ -73,7 +81,16 @@ class Ranks(Protocol):
         ...
 
     def whole(self, state: State) -> State:
-        """Return a state of this rank with the parts of the others, if it has parts."""
+        """Return a state of this rank with the parts of the others, if they write none."""
+        ...
+
+    def join_in(self, errand: Errand, step: int) -> None:
+        """Have the others do with their parts what this rank is about to do with its own.
+
+        Args:
+            errand: what.
+            step: number of finished steps of the state.
+        """
         ...
 
     def save_weights(self, parts: Parts, folder: Path) -> Path:
@@ -94,6 +111,8 @@ class Alone:
 
     parallel: Parallel = SINGLE
     warnings: tuple[str, ...] = ()
+    forms: Forms | None = None
+    group: dist.ProcessGroup | None = None
 
     def begin_step(
         self,
@@ -124,6 +143,9 @@ class Alone:
     def whole(self, state: State) -> State:
         """Return the state."""
         return state
+
+    def join_in(self, errand: Errand, step: int) -> None:
+        """Ask nobody."""
 
     def save_weights(self, parts: Parts, folder: Path) -> Path:
         """Write them."""

@@ -36,7 +36,7 @@ from rheostat.runs.messages import (
 from rheostat.runs.starting import StartOrder
 from rheostat.spec.models import CheckpointSpec
 from rheostat.steering.records import Change, Verb
-from rheostat.trainer.checkpoints import files, saver
+from rheostat.trainer.checkpoints import due, files, publishing
 from rheostat_policies import KEEP
 
 STEPS = 40
@@ -57,7 +57,7 @@ def test_by_default_the_clock_takes_them_and_a_short_run_takes_none(
     assert CheckpointSpec(every=10, every_seconds=5).seconds == 5
     assert CheckpointSpec(every_seconds=0).seconds is None
     # However long this machine takes for it.
-    monkeypatch.setattr(saver, "time", SimpleNamespace(perf_counter=lambda: 0.0))
+    monkeypatch.setattr(due, "time", SimpleNamespace(perf_counter=lambda: 0.0))
     run = a_run(checkpoint={})
 
     run.begin().finish()
@@ -99,7 +99,7 @@ def test_every_so_many_seconds(a_run: Any) -> None:
 
 
 def test_the_best_so_far_is_taken_and_kept(a_run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saver, "BEST_SECONDS", 0.0)
+    monkeypatch.setattr(due, "BEST_SECONDS", 0.0)
     run = a_run(checkpoint={"every_seconds": 0, "keep": 1, "keep_best": 1}, evaluate={"every": 4})
     daemon = run.begin()
     for _ in range(10):
@@ -134,13 +134,13 @@ def test_one_that_is_asked_for_is_answered_with_its_place(a_run: Any) -> None:
 def test_asking_while_one_is_being_written_waits(
     a_run: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write = saver.write_state
+    write = publishing.write_state
 
     def slowly(*args: Any, **fields: Any) -> Any:
         time.sleep(0.2)
         return write(*args, **fields)
 
-    monkeypatch.setattr(saver, "write_state", slowly)
+    monkeypatch.setattr(publishing, "write_state", slowly)
     run = a_run()
     asks = {3: [SaveCommand(command_id=1)], 4: [SaveCommand(command_id=2)]}
     daemon = run.begin({**asks, 20: [StopCommand()]})
@@ -428,3 +428,15 @@ def test_a_checkpoint_of_the_first_schema_is_gone_on_from_to_the_same_weights(a_
     weights = run.begin(order=order).finish()
 
     assert all(torch.equal(weights[name], alone[name]) for name in alone)
+
+
+def test_a_checkpoint_of_the_second_schema_is_read(a_run: Any) -> None:
+    run = a_run()
+    _, order = run.interrupt(at=5)
+    path = Path(order.checkpoint)
+    second = msgspec.structs.replace(read_manifest(path), schema_version=2)
+    (path / MANIFEST_FILE).write_bytes(msgspec.json.encode(second))
+
+    daemon = run.begin(order=order)
+
+    assert daemon.step == 5

@@ -52,7 +52,7 @@ def train(daemon: Any) -> dict[str, torch.Tensor]:
     """Train to the end, each checkpoint on the disk before the step after it runs."""
     while daemon.step < STEPS:
         daemon.loop.advance(1)
-        daemon.loop._saver._worker.wait()
+        daemon.loop._saver._scribe.wait()
     return daemon.finish()
 
 
@@ -182,7 +182,7 @@ def test_where_the_disk_is_full_an_older_checkpoint_is_gone_back_to_and_that_is_
     run = a_run(checkpoint=SNAPSHOTS)
     daemon = run.begin({7: [SaveCommand(command_id=1)], 27: [back(2, 10)]})
     daemon.loop.advance(20)
-    daemon.loop._saver._worker.wait()
+    daemon.loop._saver._scribe.wait()
 
     def full(*args: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -269,7 +269,7 @@ def test_a_policy_goes_back_to_the_same_step_in_a_trainer_that_has_lost_its_memo
     daemon = run.begin()
     while daemon.step < killed_at:
         daemon.loop.advance(1)
-        daemon.loop._saver._worker.wait()
+        daemon.loop._saver._scribe.wait()
     order = StartOrder(checkpoint=run.newest(), steps_done=killed_at)
     successor = run.begin({}, order)
 

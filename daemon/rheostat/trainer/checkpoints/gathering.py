@@ -15,6 +15,7 @@ from rheostat.trainer.generators import remember_generators
 from rheostat.trainer.gradients import GradientWatch
 from rheostat.trainer.predictions import PredictionWatch
 from rheostat.trainer.progress import Progress
+from rheostat.trainer.sharding import is_sharded
 
 
 def gather(
@@ -53,6 +54,29 @@ def gather(
         tensors={MODEL: model, OPTIMIZER: optimizer, LOOP: loop},
         plain=plain,
         unacknowledged=unacknowledged,
+    )
+
+
+def gather_parts(parts: Parts, step: int) -> State:
+    """Return what a process has parts of, where the first has all the rest; no copies.
+
+    Args:
+        parts: of the run, between two steps.
+        step: number of finished steps.
+    """
+    optimizer: dict[str, Tensor] = {}
+    flatten(parts.optimizer.state_dict(), "optimizer", optimizer)
+    tensors = {
+        part: {name: one for name, one in named.items() if is_sharded(one)}
+        for part, named in ((MODEL, model_tensors(parts.model)), (OPTIMIZER, optimizer))
+    }
+    return State(
+        step=step,
+        revision=0,
+        validation_loss=None,
+        tensors=tensors,
+        plain={},
+        unacknowledged=Unacknowledged(),
     )
 
 

@@ -17,6 +17,7 @@ from rheostat.runs.records import OPTIONS, STEERING
 from rheostat.steering.memory import SteeringMemory
 from rheostat.steering.remembering import begin_anew, recall
 from rheostat.trainer.building import Parts
+from rheostat.trainer.checkpoints.forms import parameter_of
 from rheostat.trainer.checkpoints.gathering import extra_states, model_tensors
 from rheostat.trainer.checkpoints.state import LOOP, MODEL, OPTIMIZER, State
 from rheostat.trainer.checkpoints.trees import flatten, unflatten
@@ -119,20 +120,20 @@ def _keep_types(optimizer: Optimizer, kept: Mapping[str, Tensor]) -> None:
     """
     parameters = [one for group in optimizer.param_groups for one in group["params"]]
     for name, tensor in kept.items():
-        path = name.split(".")
-        if path[1] != "state" or len(path) != 4:
+        index = parameter_of(name)
+        if index is None:
             continue
-        parameter = parameters[int(path[2])]
+        parameter, key = parameters[index], name.rpartition(".")[2]
         own = optimizer.state[parameter]
-        loaded = own.get(path[3])
+        loaded = own.get(key)
         if not isinstance(loaded, Tensor):
             continue
         if loaded.dtype != tensor.dtype:
-            own[path[3]] = loaded = like(loaded, tensor.to(loaded.device))
+            own[key] = loaded = like(loaded, tensor.to(loaded.device))
         if is_sharded(parameter):
             continue
         if loaded.shape == parameter.shape and loaded.stride() != parameter.stride():
-            own[path[3]] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
+            own[key] = torch.empty_like(parameter, dtype=loaded.dtype).copy_(loaded)
 
 
 def _sharded(own: dict[str, Any], parameter: Tensor) -> dict[str, Any]:

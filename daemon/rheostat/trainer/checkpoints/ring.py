@@ -73,7 +73,7 @@ class Ring:
             created_at=self._clock(),
             reason=REASON,
             validation_loss=state.validation_loss,
-            bytes=sum(one.nbytes for part in state.tensors.values() for one in part.values()),
+            bytes=sum(one.nbytes for part in live.tensors.values() for one in part.values()),
             path="",
             in_memory=True,
         )

@@ -1,9 +1,8 @@
-"""When a checkpoint is taken, and the thread that writes it while the run goes on."""
+"""Which checkpoints are taken, what became of them, and which one the run can go back to."""
 
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from rheostat.errors import FailedPrecondition
@@ -12,30 +11,20 @@ from rheostat.runs.checkpoints import (
     CheckpointInfo,
     eligible,
     list_checkpoints,
-    prune,
     set_aside,
 )
-from rheostat.runs.messages import Message, SaveCommand, Saved, SaveFailed
+from rheostat.runs.messages import Message, SaveCommand
 from rheostat.spec.models import CheckpointSpec
-from rheostat.trainer.checkpoints.files import read_state, sweep, write_state
-from rheostat.trainer.checkpoints.ring import Ring
-from rheostat.trainer.checkpoints.state import HostCopies, State
-from rheostat.trainer.checkpoints.worker import Worker
+from rheostat.trainer.checkpoints.drafts import sweep
+from rheostat.trainer.checkpoints.due import Due
+from rheostat.trainer.checkpoints.publishing import Order, Publisher
+from rheostat.trainer.checkpoints.reading import read_state
+from rheostat.trainer.checkpoints.scribe import Errand, Scribe
+from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.progress import Progress
-
-BEST_SECONDS = 10.0
-"""Least time from any checkpoint to one that is taken because it is the best."""
+from rheostat.trainer.ranks import Alone, Ranks
 
 Gather = Callable[[], State]
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """Why a checkpoint is to be taken."""
-
-    reason: str
-    command: SaveCommand | None = None
-    """Who asked; None where it was due."""
 
 
 class Saver:
@@ -51,37 +40,39 @@ class Saver:
         spec: when they are due, and how many are kept.
         spec_sha256: of the run's spec.
         step: number of finished steps that the run has gone on from; there is a checkpoint of it.
+        ranks: the processes that train the run, each of which may have a part of its state.
     """
 
     def __init__(
-        self, folder: Path, run: str, spec: CheckpointSpec, spec_sha256: str, step: int = 0
+        self,
+        folder: Path,
+        run: str,
+        spec: CheckpointSpec,
+        spec_sha256: str,
+        step: int = 0,
+        ranks: Ranks | None = None,
     ) -> None:
         self.folder = folder
-        self._run = run
-        self._spec = spec
         self._spec_sha256 = spec_sha256
-        self._copies = HostCopies()
-        self._worker = Worker("checkpoint")
-        self._ring = None if spec.snapshots is None else Ring(spec.snapshots)
-        self._news: list[Message] = []
+        self._ranks: Ranks = Alone() if ranks is None else ranks
+        self._scribe = Scribe(spec.snapshots)
+        self._publisher = Publisher(folder, run, spec, spec_sha256, self._ranks)
         self._asked: list[SaveCommand] = []
         self._owed: str | None = None
         self._has_room = False
-        self._looked_at = step
-        self._taken_at = time.perf_counter()
         self._hopeless: str = ""
         sweep(folder)
-        self._lowest = _lowest(folder)
+        self._due = Due(spec, folder, step)
 
     @property
     def is_busy(self) -> bool:
         """Whether a checkpoint is being written."""
-        return self._worker.is_busy
+        return self._scribe.is_busy
 
     @property
     def in_memory(self) -> tuple[CheckpointInfo, ...]:
         """The snapshots that the run can go back to, oldest first."""
-        return () if self._ring is None else self._ring.infos
+        return self._scribe.kept
 
     def ask(self, command: SaveCommand) -> None:
         """Have a checkpoint taken as soon as none is being written."""
@@ -98,13 +89,12 @@ class Saver:
             progress: of the run.
             gather: returns the run's state.
         """
-        if progress.step != self._looked_at:
-            self._looked_at = progress.step
+        if self._due.is_new(progress.step):
             if not self._has_room:
                 self._make_room(progress, gather)
-            self._owed = self._owed or self._due(progress)
-            if self._ring is not None and self._ring.is_due(progress.step):
-                self._keep_snapshot(self._ring, progress, gather)
+            self._owed = self._owed or self._due.why(progress)
+            if self._scribe.is_due(progress.step):
+                self._keep_snapshot(progress, gather)
         if (self._owed is None and not self._asked) or self.is_busy:
             return
         order = Order(self._owed or "")
@@ -116,10 +106,7 @@ class Saver:
 
     def take_news(self) -> list[Message]:
         """Return what became of checkpoints since the last time."""
-        if not self._news:
-            return []
-        taken, self._news = self._news, []
-        return taken
+        return self._publisher.take_news()
 
     def finish(self, progress: Progress, gather: Gather | None) -> None:
         """Wait until everything is on the disk, also what is owed or asked for.
@@ -129,15 +116,13 @@ class Saver:
             gather: returns the run's state; None where it has come to its end, and there is
                 nothing to go on with.
         """
-        self._worker.wait()
+        self._scribe.wait()
         while gather is not None and (self._owed is not None or self._asked):
             self.look(progress, gather)
-            self._worker.wait()
+            self._scribe.wait()
         for command in self._asked:
             text = f"the run has come to its end after {progress.step} steps: take its weights"
-            self._news.append(
-                SaveFailed(message=text, step=progress.step, command_id=command.command_id)
-            )
+            self._publisher.fail(Order("asked", command), progress.step, FailedPrecondition(text))
         self._asked.clear()
 
     def find(
@@ -153,7 +138,7 @@ class Saver:
             repeatable: whether it must be one that a trainer would find too which has gone on from
                 the newest checkpoint: of snapshots, that one has those that come after it.
         """
-        self._worker.wait()
+        self._scribe.wait()
         on_disk = list_checkpoints(self.folder)
         since = on_disk[-1].step if repeatable and on_disk else -1
         in_memory = [one for one in self.in_memory if one.step > since]
@@ -161,7 +146,7 @@ class Saver:
             path = self._write_snapshot(one.step) if one.in_memory else Path(one.path)
             if path is not None:
                 with suppress(BadCheckpoint):
-                    return read_state(path, spec_sha256=self._spec_sha256)
+                    return read_state(path, spec_sha256=self._spec_sha256, forms=self._ranks.forms)
         return None
 
     def go_back(self, step: int, revision: int) -> None:
@@ -172,29 +157,21 @@ class Saver:
             revision: of the rollback.
         """
         set_aside(self.folder, step, revision)
-        if self._ring is not None:
-            self._ring.forget(step)
-        self._lowest = _lowest(self.folder)
-        self._looked_at = step
-        self._taken_at = time.perf_counter()
+        if self._scribe.keeps:
+            self._ranks.join_in(Errand.FORGET, step)
+            self._scribe.forget(step)
+        self._due.begin(step)
 
     def _make_room(self, progress: Progress, gather: Gather) -> None:
         """Take the memory for copies when the first step has shown what there is to copy."""
         self._has_room = True
-        spec = self._spec
-        if spec.every is None and spec.seconds is None and self._ring is None:
+        if not self._due.ever and not self._scribe.keeps:
             return
         live = self._gather(Order("every"), progress, gather)
         if live is None or self.is_busy:
             return  # then it is taken when it is needed
-        for_snapshots = None if self._ring is None else self._ring.room_maker(live.tensors)
-
-        def make() -> None:
-            if for_snapshots is not None:
-                for_snapshots()
-            self._copies.make_room(live.tensors)
-
-        self._worker.start(make)
+        self._ranks.join_in(Errand.MAKE_ALL_ROOM, live.step)
+        self._scribe.make_room(live, for_all=True)
 
     def _gather(self, order: Order, progress: Progress, gather: Gather) -> State | None:
         """Return the run's state; None, and tell, where it cannot be kept."""
@@ -203,99 +180,36 @@ class Saver:
         except FailedPrecondition as error:
             # It will be so the next time too: once is enough for those nobody asks for.
             if order.command is not None or str(error) != self._hopeless:
-                self._fail(order, progress.step, error)
+                self._publisher.fail(order, progress.step, error)
             self._hopeless = str(error)
             return None
 
-    def _keep_snapshot(self, ring: Ring, progress: Progress, gather: Gather) -> None:
+    def _keep_snapshot(self, progress: Progress, gather: Gather) -> None:
         live = self._gather(Order("every"), progress, gather)
         if live is not None:
-            ring.take(live)
+            self._ranks.join_in(Errand.KEEP, live.step)
+            self._scribe.keep(live)
 
     def _write_snapshot(self, step: int) -> Path | None:
-        """Make a checkpoint of a snapshot, and return where it is; None, and tell, if that fails.
-
-        Nothing is pruned: which checkpoints the run can do without is seen when it has gone back.
-        """
-        assert self._ring is not None
-        began = time.perf_counter()
-        try:
-            info = write_state(
-                self.folder,
-                self._ring.state(step),
-                run=self._run,
-                spec_sha256=self._spec_sha256,
-                reason="rollback",
-            )
-        except Exception as error:
-            self._fail(Order("rollback"), step, error)
-            return None
-        seconds = time.perf_counter() - began
-        self._news.append(Saved(info=info, seconds=seconds, stalled=seconds))
-        return Path(info.path)
-
-    def _due(self, progress: Progress) -> str | None:
-        """Return why a checkpoint is due after the step just finished, None where none is."""
-        spec, loss = self._spec, progress.validation_loss
-        waited = time.perf_counter() - self._taken_at
-        is_new = progress.validation_step == progress.step
-        is_best = is_new and loss is not None and loss < self._lowest
-        if is_best and spec.keep_best and waited >= BEST_SECONDS:
-            return "best"
-        if spec.every is not None and progress.step % spec.every == 0:
-            return "every"
-        seconds = spec.seconds
-        return "every" if seconds is not None and waited >= seconds else None
+        """Make a checkpoint of a snapshot; see `Publisher.publish_snapshot`."""
+        self._ranks.join_in(Errand.WRITE_KEPT, step)
+        return self._publisher.publish_snapshot(self._scribe.take_kept(step))
 
     def _take(self, order: Order, progress: Progress, gather: Gather) -> None:
         began = time.perf_counter()
         live = self._gather(order, progress, gather)
         if live is None:
-            self._taken_at = began
+            self._due.note(began)
             return
-        if order.reason in ("every", "best") and not self._copies.fits(live.tensors):
+        if order.reason in ("every", "best") and not self._scribe.fits(live):
             # The room first, and then the state of the step that will have been reached.
             self._owed = order.reason
-            self._worker.start(lambda: self._copies.make_room(live.tensors))
+            self._ranks.join_in(Errand.MAKE_ROOM, live.step)
+            self._scribe.make_room(live)
             return
-        state = self._copies.take(live)
-        self._taken_at = time.perf_counter()
-        if state.validation_loss is not None:
-            self._lowest = min(self._lowest, state.validation_loss)
-        stalled = self._taken_at - began
-        self._worker.start(lambda: self._write(order, state, began, stalled))
-
-    def _write(self, order: Order, state: State, began: float, stalled: float) -> None:
-        command = order.command
-        try:
-            info = write_state(
-                self.folder,
-                state,
-                run=self._run,
-                spec_sha256=self._spec_sha256,
-                reason=order.reason,
-                pinned=command is not None and command.pin,
-            )
-            keep, keep_best = self._spec.keep, self._spec.keep_best
-            prune(self.folder, keep=keep, keep_best=keep_best, written=state.step)
-        except Exception as error:
-            self._fail(order, state.step, error)
-            return
-        self._news.append(
-            Saved(
-                info=info,
-                seconds=time.perf_counter() - began,
-                stalled=stalled,
-                command_id=None if command is None else command.command_id,
-            )
-        )
-
-    def _fail(self, order: Order, step: int, error: Exception) -> None:
-        command_id = None if order.command is None else order.command.command_id
-        self._news.append(SaveFailed(message=str(error), step=step, command_id=command_id))
-
-
-def _lowest(folder: Path) -> float:
-    """Return the lowest validation loss of a checkpoint in a folder."""
-    losses = [one.validation_loss for one in list_checkpoints(folder)]
-    return min((loss for loss in losses if loss is not None), default=float("inf"))
+        self._ranks.join_in(Errand.WRITE, live.step)
+        state = self._scribe.copy(live)
+        taken_at = time.perf_counter()
+        self._due.note(taken_at, state.validation_loss)
+        stalled = taken_at - began
+        self._scribe.start(lambda: self._publisher.publish(order, state, began, stalled))

@@ -10,7 +10,7 @@ from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, StartOrder
 from rheostat.spec.models import Spec
 from rheostat.steering.script import Script
 from rheostat.trainer.building import Parts, build
-from rheostat.trainer.checkpoints.files import read_state
+from rheostat.trainer.checkpoints.reading import read_state
 from rheostat.trainer.checkpoints.restoring import restore
 from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.checkpoints.state import State
@@ -56,7 +56,7 @@ def start(
     ranks = Alone() if enlist is None else enlist(parts)
     state, lost = None, list[str]()
     if order.checkpoint is not None:
-        state = read_state(Path(order.checkpoint), spec_sha256=digest)
+        state = read_state(Path(order.checkpoint), spec_sha256=digest, forms=ranks.forms)
         lost = restore(parts, state, order.anew)
         ranks.spread(state, order.anew)
     script = Script(order.decisions, order.offences, order.steps_done)
@@ -73,7 +73,7 @@ def start(
             step=at,
         )
     )
-    saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest, at)
+    saver = Saver(folder / CHECKPOINTS_FOLDER, run, spec.checkpoint, digest, at, ranks)
     return Loop(parts, link, ranks, saver, state, anew=order.anew, until=order.until)
 
 

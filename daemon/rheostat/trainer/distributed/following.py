@@ -6,15 +6,18 @@ from torch import Tensor
 
 from rheostat.trainer.actuator import Actuator
 from rheostat.trainer.building import Parts, seed_everything
+from rheostat.trainer.checkpoints.forms import forms_of
 from rheostat.trainer.checkpoints.gathering import model_tensors
 from rheostat.trainer.checkpoints.trees import flatten
 from rheostat.trainer.compiling import is_compiled
 from rheostat.trainer.data.ordering import derive_seed
 from rheostat.trainer.distributed.digest import Digest
+from rheostat.trainer.distributed.folders import try_folder
 from rheostat.trainer.distributed.gang import Gang
 from rheostat.trainer.distributed.spreading import receive
 from rheostat.trainer.distributed.validating import validate_together
-from rheostat.trainer.distributed.words import Op, Word
+from rheostat.trainer.distributed.words import ERRANDS, Op, Word
+from rheostat.trainer.distributed.writing import PartKeeper
 from rheostat.trainer.generators import remember_generators, undisturbed
 from rheostat.trainer.learning import Learner, NonFiniteLoss
 from rheostat.trainer.modes import evaluating, evaluation_mode, train_mode
@@ -43,6 +46,9 @@ class Follower:
         self._digest = Digest(parts.optimizer)
         self._learner: Learner | None = None
         self._snapshot: Snapshot | None = None
+        self._keeper: PartKeeper | None = None
+        if parallel.is_sharded and (folder := try_folder(gang)) is not None:
+            self._keeper = PartKeeper(parts, folder, gang.open_group())
         self._equip_actuator()
         # What the ranks draw must not be the same: each drops out other units.
         seed_everything(derive_seed(parts.spec.train.seed, 2, gang.rank))
@@ -52,6 +58,8 @@ class Follower:
         groups = len(self._parts.groups)
         while (word := self._gang.hear(groups)).op is not Op.DISMISS:
             self._carry_out(word)
+        if self._keeper is not None:
+            self._keeper.finish()
 
     def _carry_out(self, word: Word) -> None:
         match word.op:
@@ -72,7 +80,8 @@ class Follower:
                 self._snapshot.restore()
                 self._write(word)
             case Op.RESTORE:
-                receive(self._gang, self._parts)
+                forms = None if self._keeper is None else forms_of(self._parts)
+                receive(self._gang, self._parts, forms)
                 self._equip_actuator()
                 if self._learner is not None:
                     self._equip()
@@ -80,7 +89,6 @@ class Follower:
                 memory = remember_generators(self._parts.device)
                 self._gang.collect((self._digest.told(), memory))
                 self._digest.steps = 0
-
             case Op.COLLECT:
                 optimizer: dict[str, Tensor] = {}
                 flatten(self._parts.optimizer.state_dict(), "optimizer", optimizer)
@@ -88,6 +96,9 @@ class Follower:
             case Op.SHOW:
                 evaluation_mode(self._parts.model, self._parts.optimizer)
                 _bring([model_tensors(self._parts.model)])
+            case errand if errand in ERRANDS:
+                assert self._keeper is not None
+                self._keeper.do(ERRANDS[errand], word.index)
 
     def _equip_actuator(self) -> None:
         parts = self._parts

@@ -52,10 +52,16 @@ class Gang:
             rank=rank,
             world_size=world_size,
         )
-        hosts = dist.new_group(backend="gloo", timeout=timedelta(seconds=WORD_SECONDS))
-        assert isinstance(hosts, dist.ProcessGroup)
-        self._hosts = hosts
+        self._hosts = self.open_group()
         self._said: dist.Work | None = None
+
+    def open_group(self) -> dist.ProcessGroup:
+        """Return another way from host to host, on which nothing waits for what goes on elsewhere;
+        all ranks must ask at the same time.
+        """
+        group = dist.new_group(backend="gloo", timeout=timedelta(seconds=WORD_SECONDS))
+        assert isinstance(group, dist.ProcessGroup)
+        return group
 
     def say(self, word: Word) -> None:
         """Send a word to all, without waiting for anybody to hear it; rank 0 alone does."""

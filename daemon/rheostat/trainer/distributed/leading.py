@@ -6,18 +6,23 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor
 
 from rheostat.trainer.building import Parts
+from rheostat.trainer.checkpoints.forms import forms_of
 from rheostat.trainer.checkpoints.gathering import model_tensors
+from rheostat.trainer.checkpoints.reading import Forms
+from rheostat.trainer.checkpoints.scribe import Errand
 from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.distributed.digest import CHECK_EVERY, Digest, compare
+from rheostat.trainer.distributed.folders import offer_folder
 from rheostat.trainer.distributed.gang import Gang
 from rheostat.trainer.distributed.replicas import Replicas
 from rheostat.trainer.distributed.shards import Shards
 from rheostat.trainer.distributed.spreading import send
 from rheostat.trainer.distributed.validating import validate_together
-from rheostat.trainer.distributed.words import Op, Word
+from rheostat.trainer.distributed.words import OP_OF, Op, Word
 from rheostat.trainer.parallel import Parallel
 from rheostat.trainer.sharding import whole_of
 from rheostat.trainer.snapshot import Snapshot
@@ -32,9 +37,10 @@ class Leading:
         gang: how they are reached.
         parts: of the run, as rank 0 has built them.
         parallel: how they work on the model.
+        folder: of the run's checkpoints.
     """
 
-    def __init__(self, gang: Gang, parts: Parts, parallel: Replicas | Shards) -> None:
+    def __init__(self, gang: Gang, parts: Parts, parallel: Replicas | Shards, folder: Path) -> None:
         wanted = parts.spec.train.nodes * parts.spec.train.processes
         self.warnings: tuple[str, ...] = ()
         if gang.world_size < wanted:
@@ -43,6 +49,10 @@ class Leading:
         self._gang = gang
         self._parts = parts
         self._digest = Digest(parts.optimizer)
+        self.forms: Forms | None = None
+        self.group: dist.ProcessGroup | None = None
+        if parallel.is_sharded and offer_folder(gang, folder):
+            self.forms, self.group = forms_of(parts), gang.open_group()
         self.parallel: Parallel = parallel
         parallel.announce = lambda: self._say(Op.EQUIP)
 
@@ -90,9 +100,9 @@ class Leading:
         return _Kept(Snapshot(parts), lambda: self._say(Op.PUT_BACK))
 
     def spread(self, state: State, anew: Collection[str] = ()) -> None:
-        """Send the state to all; where they train across machines they may not have the files."""
+        """Send the state to all, or where to read it, where all see the files."""
         self._say(Op.RESTORE)
-        send(self._gang, state, anew)
+        send(self._gang, state, anew, from_disk=self.forms is not None)
 
     def generators(self, device: torch.device) -> list[Any]:
         """Ask for those of the others, and see whether all have used the same LRs.
@@ -107,8 +117,8 @@ class Leading:
         return [memory for _, memory in told[1:]]
 
     def whole(self, state: State) -> State:
-        """Bring the parts of all together on this host."""
-        if not self.parallel.is_sharded:
+        """Bring the parts of all together on this host, where not each rank writes its own."""
+        if not self.parallel.is_sharded or self.group is not None:
             return state
         self._say(Op.COLLECT)
         tensors = {
@@ -116,6 +126,11 @@ class Leading:
             for part, named in state.tensors.items()
         }
         return replace(state, tensors=tensors)
+
+    def join_in(self, errand: Errand, step: int) -> None:
+        """Tell the ranks that write their own parts."""
+        if self.group is not None:
+            self._say(OP_OF[errand], index=step)
 
     def save_weights(self, parts: Parts, folder: Path) -> Path:
         """Write them, brought together where they are parts."""

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard
@@ -44,6 +45,7 @@ class Shards:
             fully_shard(block, mesh=mesh)
         fully_shard(model, mesh=mesh)
         assert isinstance(model, FSDPModule)
+        model.register_forward_hook(_cut_again)
         self._model = model
 
     def wrap(self, model: nn.Module) -> Forward:
@@ -83,6 +85,15 @@ class Shards:
     def reader(self, device: Any) -> GlobalLossReader:
         """Return what averages the ranks' sums on the way."""
         return GlobalLossReader(self._gang, device)
+
+
+def _cut_again(model: nn.Module, inputs: Any, outputs: Any) -> None:
+    """Cut what is no block's after a look at the validation set: torch leaves it whole for the
+    backward pass, which does not come, and who then looks for this rank's part finds none.
+    """
+    if not torch.is_grad_enabled():
+        assert isinstance(model, FSDPModule)
+        model.reshard()
 
 
 def _blocks(model: nn.Module) -> Iterator[nn.Module]:

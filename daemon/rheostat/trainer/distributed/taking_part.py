@@ -9,7 +9,7 @@ import torch
 
 from rheostat.errors import InvalidSpec, Violation
 from rheostat.runs.messages import Failed, Finished
-from rheostat.runs.starting import SPEC_FILE, StartOrder
+from rheostat.runs.starting import CHECKPOINTS_FOLDER, SPEC_FILE, StartOrder
 from rheostat.spec.models import Spec
 from rheostat.trainer.building import Parts, build
 from rheostat.trainer.checkpoints.starting import start
@@ -46,7 +46,7 @@ def lead(run: str, folder: Path, link: Peer, order: StartOrder) -> Finished | Fa
     led: list[Leading] = []
 
     def enlist(parts: Parts) -> Leading:
-        led.append(Leading(gang, parts, parallel))
+        led.append(Leading(gang, parts, parallel, folder / CHECKPOINTS_FOLDER))
         return led[0]
 
     try:

@@ -8,6 +8,8 @@ from enum import IntEnum
 import torch
 from torch import Tensor
 
+from rheostat.trainer.checkpoints.scribe import Errand
+
 
 class Op(IntEnum):
     """What comes next."""
@@ -29,11 +31,30 @@ class Op(IntEnum):
     REMEMBER = 8
     """Give the memory of the random generators, for a checkpoint."""
     COLLECT = 9
-    """Bring the parts of the whole state together at rank 0, for a checkpoint."""
+    """Bring the parts of the whole state together at rank 0, for a checkpoint that it writes."""
     SHOW = 10
     """Bring those of the weights together, as they are looked at."""
     DISMISS = 11
     """There is nothing more to do."""
+    MAKE_ROOM = 12
+    """This and those that follow: an `Errand` with the parts of a checkpoint."""
+    MAKE_ALL_ROOM = 13
+    WRITE = 14
+    KEEP_COPY = 15
+    WRITE_KEPT = 16
+    FORGET = 17
+
+
+ERRANDS = {
+    Op.MAKE_ROOM: Errand.MAKE_ROOM,
+    Op.MAKE_ALL_ROOM: Errand.MAKE_ALL_ROOM,
+    Op.WRITE: Errand.WRITE,
+    Op.KEEP_COPY: Errand.KEEP,
+    Op.WRITE_KEPT: Errand.WRITE_KEPT,
+    Op.FORGET: Errand.FORGET,
+}
+"""What is to be done with a rank's own part of the state."""
+OP_OF = {errand: op for op, errand in ERRANDS.items()}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +67,7 @@ class Word:
     momenta: Sequence[float | None]
     """The same; None is the group's own."""
     index: int = 0
-    """Of the batch of a step."""
+    """Of the batch of a step; of an errand, the number of finished steps."""
     measures_norm: bool = False
     """Whether the step measures the gradient norm."""
     checks: bool = False
