@@ -2,11 +2,11 @@
 
 Both train the same model on the same preloaded batches with the same optimizer and torch's own
 `LambdaLR`, as scripts do. One of them is attached to a whole daemon in a process of its own, and
-says its loss at every step. Slices of both alternate; the result is the median, over the pairs of
-slices, of the processor time of the training thread that a step takes more: what other processes do
-on the same cores is not in it, and nothing of attach ever waits. The ratio is of the time on the
-clock. `--watchers`, `--requests` and `--pages` (browsers that have the run's page open) add clients
-in a third process, and with them /metrics is scraped each second.
+says its loss at every step. They take turns of ten steps; the result is the median, over pairs of
+slices of twenty turns, of the processor time of the training thread that a step takes more: what
+other processes do on the same cores is not in it, and nothing of attach ever waits. The ratio is of
+the time on the clock. `--watchers`, `--requests` and `--pages` (browsers that have the run's page
+open) add clients in a third process, and with them /metrics is scraped each second.
 
 Set OMP_NUM_THREADS=1.
 """
@@ -34,7 +34,9 @@ from benchmarks.daemon import show
 from benchmarks.seat import Peer
 
 SLICE_STEPS = 200
-"""Steps of one slice: long enough for some telemetry flushes, short enough to share noise."""
+"""Steps of one slice: long enough for some telemetry flushes."""
+TURN_STEPS = 10
+"""Of a slice, which both take in turn, so that a moment's noise slows both."""
 LEAST_SLICES = 2
 HORIZON = 1_000_000
 
@@ -105,9 +107,14 @@ def measure(
         slices: dict[str, list[tuple[float, float]]] = {name: [] for name in scripts}
         ends = time.perf_counter() + seconds
         while time.perf_counter() < ends or len(slices["bare"]) < LEAST_SLICES:
-            for name, script in scripts.items():
-                slices[name].append(script.train(SLICE_STEPS))
-            scripts = dict(reversed(scripts.items()))
+            turns: dict[str, list[tuple[float, float]]] = {name: [] for name in scripts}
+            for _ in range(SLICE_STEPS // TURN_STEPS):
+                for name, script in scripts.items():
+                    turns[name].append(script.train(TURN_STEPS))
+                scripts = dict(reversed(scripts.items()))
+            for name, taken in turns.items():
+                own, clock = (statistics.fmean(column) for column in zip(*taken, strict=True))
+                slices[name].append((own, clock))
     pairs = list(zip(slices["bare"], slices["attached"], strict=True))
     added = [(theirs[0] - ours[0]) * 1e6 for ours, theirs in pairs]
     return {

@@ -34,8 +34,8 @@ from rheostat.trainer.progress import Progress
 from rheostat.trainer.reporter import Reporter
 
 PAUSED_POLL_SECONDS = 1.0
-REPORT_SECONDS = 0.1
-"""Time between two reports while nothing is asked: ten a second, whatever the speed."""
+REPORT_SECONDS = 0.25
+"""Time between two reports while nothing is asked: four a second, whatever the speed."""
 LISTEN_SECONDS = 0.002
 """Time for which nobody listens to the daemon at steps where nothing happens: to ask the kernel at
 each of them would cost a short step more than anything else here."""
