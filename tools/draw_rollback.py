@@ -72,9 +72,12 @@ def train(client: Client, name: str, *, mends: bool, disturbed: bool) -> Outcome
         spec["policies"][0]["args"]["back_steps"] = 0
     run = client.create_run(json.dumps(spec)).name
     if disturbed:
-        _wait_until_it_trains(client, run)
+        _wait_beyond(client, run, Phase.QUEUED)
+        client.pause_run(run)  # or it may be past that step before anybody has asked
+        _wait_beyond(client, run, Phase.STARTING)
         change = Change(verb=Verb.SCALE, value=TOO_HIGH, at_step=AT_STEP, reason="a slip")
         client.change_learning_rate(run, change, wait=False)
+        client.resume_run(run)
     for _ in client.watch_run(run):
         pass
     decisions = [one.decision for one in client.list_decisions(run)]
@@ -89,9 +92,9 @@ def train(client: Client, name: str, *, mends: bool, disturbed: bool) -> Outcome
     )
 
 
-def _wait_until_it_trains(client: Client, run: str) -> None:
+def _wait_beyond(client: Client, run: str, phase: Phase) -> None:
     for event in client.watch_run(run):
-        if event.view is not None and event.view.phase not in {Phase.QUEUED, Phase.STARTING}:
+        if event.view is not None and event.view.phase is not phase:
             return
 
 

@@ -21,7 +21,8 @@ def test_with_rollback_it_ends_where_the_undisturbed_one_does_and_without_it_doe
     loss = {name: one["validation_loss"] for name, one in figures.items()}
 
     assert figures["with-rollback"]["phase"] == "succeeded"
-    assert figures["with-rollback"]["rollbacks"] == 2
+    # One for each harm; on a slow disk the newest checkpoint is older, and it may take another.
+    assert figures["with-rollback"]["rollbacks"] in (2, 3)
     assert abs(loss["with-rollback"] / loss["undisturbed"] - 1) < 0.02
     assert figures["without"] == {
         "phase": "failed",
