@@ -7,6 +7,8 @@ from typing import Any
 
 from torch.optim import Optimizer
 
+from rheostat.attaching.plain import PlainStep
+
 
 class Interposed:
     """Stands around `optimizer.step` of one optimizer, until it is told to go.
@@ -30,7 +32,7 @@ class Interposed:
         self._original = optimizer.step
         self._had_own = "step" in vars(optimizer)
         self._is_gone = False
-        original = self._original
+        original, call = self._original, PlainStep(optimizer, self._original)
 
         @wraps(getattr(original, "__func__", original))
         def step(optimizer: Optimizer, *args: Any, **kwargs: Any) -> Any:
@@ -39,7 +41,7 @@ class Interposed:
             self.before()
             is_done = False
             try:
-                result = original(*args, **kwargs)
+                result = call(*args, **kwargs)
                 is_done = True
             finally:
                 after(is_done)

@@ -16,7 +16,7 @@ from torch.optim import optimizer as torch_optimizer
 
 from rheostat.trainer.kernels import KernelStep, has_kernel
 
-_USES_GRAD = torch_optimizer._use_grad_for_differentiable(lambda: None).__code__
+USES_GRAD = torch_optimizer._use_grad_for_differentiable(lambda: None).__code__
 """Code of torch's wrapper that turns gradients off, or on where the step itself is learned."""
 
 
@@ -40,10 +40,15 @@ def step_of(optimizer: Optimizer) -> Callable[[], object]:
     """Return what updates the weights: the class's own `step` where no hook is in the way."""
     plain = getattr(type(optimizer).step, "__wrapped__", None)
     is_wrapped_by_torch = getattr(type(optimizer).step, "hooked", False)
-    if plain is None or not is_wrapped_by_torch or "step" in vars(optimizer) or _hooks(optimizer):
+    if (
+        plain is None
+        or not is_wrapped_by_torch
+        or "step" in vars(optimizer)
+        or has_hooks(optimizer)
+    ):
         return optimizer.step
     own: Callable[[], object] = plain.__get__(optimizer)
-    if plain.__code__ is _USES_GRAD and not optimizer.defaults["differentiable"]:
+    if plain.__code__ is USES_GRAD and not optimizer.defaults["differentiable"]:
         # What it does besides speaks to the compiler, which it imports for that.
         own = torch.no_grad()(plain.__wrapped__.__get__(optimizer))
     return KernelStep(optimizer, own) if has_kernel(optimizer) else own
@@ -62,10 +67,11 @@ def zero_grad_of(optimizer: Optimizer) -> Callable[[], None]:
     return zero_grad
 
 
-def _hooks(optimizer: Optimizer) -> bool:
+def has_hooks(optimizer: Optimizer) -> bool:
     """Whether anybody wants to know of this optimizer's steps."""
-    own = ("_optimizer_step_pre_hooks", "_optimizer_step_post_hooks")
-    everybodys = ("_global_optimizer_pre_hooks", "_global_optimizer_post_hooks")
-    return any(getattr(optimizer, name, None) for name in own) or any(
-        getattr(torch_optimizer, name, None) for name in everybodys
+    return bool(
+        optimizer._optimizer_step_pre_hooks
+        or optimizer._optimizer_step_post_hooks
+        or torch_optimizer._global_optimizer_pre_hooks
+        or torch_optimizer._global_optimizer_post_hooks
     )
