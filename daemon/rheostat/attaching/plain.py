@@ -1,14 +1,13 @@
 """A script's `optimizer.step` without what torch puts around it for profilers and hooks."""
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch.autograd import _profiler_enabled  # type: ignore[attr-defined]
 from torch.optim import Optimizer
 
-from rheostat.trainer.shortcuts import USES_GRAD, has_hooks
+from rheostat.trainer.shortcuts import has_hooks, unwrapped_step
 
 _TRACKED = "_wrapped_by_lr_sched"
 """Says of a step that a scheduler of torch's wants to know whether it was ever called."""
@@ -29,7 +28,6 @@ class PlainStep:
     def __init__(self, optimizer: Optimizer, original: Callable[..., Any]) -> None:
         self._optimizer = optimizer
         self._original = original
-        self._mode: AbstractContextManager[Any] = nullcontext()
         self._is_tracked = False
         self._plain = self._find()
 
@@ -40,26 +38,15 @@ class PlainStep:
             return self._original(*args, **kwargs)
         if self._is_tracked:
             optimizer._opt_called = True  # type: ignore[attr-defined]
-        with self._mode:
-            return plain(optimizer)
+        return plain(optimizer)
 
     def _find(self) -> Callable[[Optimizer], Any] | None:
         """Return the class's own function; None where another has taken its place."""
-        own: Any = type(self._optimizer).step
-        if not getattr(own, "hooked", False) or not hasattr(own, "__wrapped__"):
-            return None
         inside: Any = getattr(self._original, "__func__", self._original)
         if getattr(inside, _TRACKED, False):
             self._is_tracked = True
             inside = getattr(inside, "__wrapped__", None)
-        if inside is not own:
-            return None
-        plain: Any = own.__wrapped__
-        if getattr(plain, "__code__", None) is USES_GRAD:
-            if self._optimizer.defaults["differentiable"]:
-                return None
-            plain, self._mode = plain.__wrapped__, torch.no_grad()
-        return plain  # type: ignore[no-any-return]
+        return unwrapped_step(self._optimizer) if inside is type(self._optimizer).step else None
 
 
 def _is_recorded() -> bool:

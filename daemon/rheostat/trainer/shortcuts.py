@@ -7,6 +7,8 @@ the wrapping; the results are bit for bit equal.
 """
 
 from collections.abc import Callable
+from types import MethodType
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from torch.optim import optimizer as torch_optimizer
 
 from rheostat.trainer.kernels import KernelStep, has_kernel
 
-USES_GRAD = torch_optimizer._use_grad_for_differentiable(lambda: None).__code__
+_USES_GRAD = torch_optimizer._use_grad_for_differentiable(lambda: None).__code__
 """Code of torch's wrapper that turns gradients off, or on where the step itself is learned."""
 
 
@@ -38,20 +40,23 @@ def backward(loss: Tensor) -> None:
 
 def step_of(optimizer: Optimizer) -> Callable[[], object]:
     """Return what updates the weights: the class's own `step` where no hook is in the way."""
-    plain = getattr(type(optimizer).step, "__wrapped__", None)
-    is_wrapped_by_torch = getattr(type(optimizer).step, "hooked", False)
-    if (
-        plain is None
-        or not is_wrapped_by_torch
-        or "step" in vars(optimizer)
-        or has_hooks(optimizer)
-    ):
+    plain = unwrapped_step(optimizer)
+    if plain is None or "step" in vars(optimizer) or has_hooks(optimizer):
         return optimizer.step
-    own: Callable[[], object] = plain.__get__(optimizer)
-    if plain.__code__ is USES_GRAD and not optimizer.defaults["differentiable"]:
-        # What it does besides speaks to the compiler, which it imports for that.
-        own = torch.no_grad()(plain.__wrapped__.__get__(optimizer))
+    own = MethodType(plain, optimizer)
     return KernelStep(optimizer, own) if has_kernel(optimizer) else own
+
+
+def unwrapped_step(optimizer: Optimizer) -> Callable[[Optimizer], Any] | None:
+    """Return the class's own `step` without torch's wrappers; None where it has not these."""
+    wrapped: Any = type(optimizer).step
+    if not getattr(wrapped, "hooked", False) or not hasattr(wrapped, "__wrapped__"):
+        return None
+    plain: Any = wrapped.__wrapped__
+    if getattr(plain, "__code__", None) is _USES_GRAD and not optimizer.defaults["differentiable"]:
+        # What it does besides speaks to the compiler, which it imports for that.
+        plain = torch.no_grad()(plain.__wrapped__)
+    return plain  # type: ignore[no-any-return]
 
 
 def zero_grad_of(optimizer: Optimizer) -> Callable[[], None]:
