@@ -39,6 +39,16 @@ def test_pausing_and_resuming_from_the_terminal_says_what_became_of_the_run(daem
     assert resumed == f"{run.name} is running.\n"
 
 
+def test_a_run_resumed_while_it_still_stops_goes_on_when_it_has(daemon):
+    with daemon.training() as run:
+        stopping = daemon.client.stop_run(run.name)
+        resumed = daemon.client.resume_run(run.name)
+        run.advance()
+        attempts = run.view.attempt
+
+    assert (stopping.phase, resumed.phase, attempts) == ("stopping", "starting", 2)
+
+
 def test_a_paused_run_can_be_stopped_validated_and_saved_and_then_it_is_over(daemon, tmp_path):
     with daemon.training() as run:
         daemon.client.pause_run(run.name)

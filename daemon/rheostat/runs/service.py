@@ -255,12 +255,15 @@ class RunService:
 
         One that is paused goes on at once. One that was stopped, has failed or was put by goes to
         the end of the queue, and from there on with its newest good checkpoint; without any it
-        begins anew, and what was decided is decided again at the same steps.
+        begins anew, and what was decided is decided again at the same steps. One that is stopping
+        is awaited first.
 
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it has succeeded.
         """
         view = await self._reader.get(run)
+        if view.phase is Phase.STOPPING:
+            view = await self._lifecycle.runs[run].reach()
         if view.awaits_script:
             raise FailedPrecondition(f"run {run} has not begun. {how_to_begin(run)}")
         if view.attached and view.phase.is_final:
