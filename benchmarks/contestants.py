@@ -2,7 +2,6 @@
 
 import logging
 import time
-import warnings
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -14,12 +13,9 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, TensorDataset
 
-from rheostat.spec.models import Spec
-from rheostat.trainer.building import Parts, build
+from rheostat.trainer.building import Parts
 from rheostat.trainer.data import ResidentSplit
 from rheostat.trainer.loop import Loop
-
-INSTALL = "pip install 'rheostat[bench]'"
 
 
 class Contestant(Protocol):
@@ -225,20 +221,6 @@ MAKERS: dict[str, Callable[[Parts], Contestant]] = {
     "lightning": Lightning,
     "ignite": Ignite,
 }
-
-
-def contestants(spec: Spec, loop: Loop) -> tuple[dict[str, Contestant], dict[str, str]]:
-    """Return who is there, each with a training of his own, and why others are not."""
-    warnings.filterwarnings("ignore", module="lightning|torch|transformers|ignite")
-    made: dict[str, Contestant] = {}
-    skipped: dict[str, str] = {}
-    for name, make in MAKERS.items():
-        try:
-            made[name] = make(build(spec, name))
-        except ImportError as error:
-            skipped[name] = f"{error}; {INSTALL}"
-    made["rheostat"] = Rheostat(loop)
-    return made, skipped
 
 
 def scheduler_of(parts: Parts) -> LambdaLR:

@@ -1,7 +1,8 @@
 """A step of Rheostat beside one of the loops and trainers that people use.
 
-All train the same model on the same data with the same optimizer and schedule, on one device, in
-one process, in slices that take turns, so that a noisy machine slows them all:
+All train the same model on the same data with the same optimizer and schedule, each in a process
+of its own (`benchmarks.contestant`), in slices that take turns, so that a noisy machine slows them
+all:
 
     bare        by hand, on batches that are ready: forward, backward, step, nothing else
     dataloader  by hand, with a DataLoader and LambdaLR
@@ -12,9 +13,9 @@ one process, in slices that take turns, so that a noisy machine slows them all:
                 bars and checkpoints are off
 
 A step is timed from one call of the model to the next, so that what a trainer does before its first
-step and after its last is not counted. The result is the median over rounds of the median step of
-a slice, and each one's ratio: steps in the time of one bare step. On a noisy machine, where noise
-only adds, the fastest slices of each are compared too.
+step and after its last is not counted. `ratio` is how many steps one takes in the time of a bare
+one: the median of the ratios within each round, in which all have the same neighbours. The ratios
+of medians over all rounds, and of the fastest slices, as noise only adds, are told beside it.
 
 Three sizes: `mlp`, half a millisecond a step on 8x8 digits; `lenet5` on Fashion-MNIST; `resnet18`
 on random 32x32 images, 8 in a batch. Set OMP_NUM_THREADS=1.
@@ -28,6 +29,7 @@ import statistics
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -35,13 +37,18 @@ from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor
 
-from benchmarks.contestants import Clock, contestants
+from benchmarks.contestant import RHEOSTAT
+from benchmarks.contestants import MAKERS
 from benchmarks.daemon import show
-from benchmarks.seat import Crowd, seat
+from benchmarks.seat import Crowd, Peer
 from rheostat.spec.models import Spec
 
-WARM_UP = 3
-"""Steps at the start of a slice that are not counted."""
+LIBRARIES = {
+    "hugging_face": ("transformers", "accelerate"),
+    "lightning": ("lightning",),
+    "ignite": ("ignite",),
+}
+INSTALL = "pip install 'rheostat[bench]'"
 SIZES: Mapping[str, Mapping[str, Any]] = {
     "mlp": {
         "steps": 400,
@@ -94,46 +101,64 @@ def measure(
     progress: Progress,
 ) -> dict[str, Any]:
     """Let all of them train in turn, and return their steps and ratios."""
-    spec, steps = spec_of(size, root), WARM_UP + (steps or SIZES[size]["steps"])
+    spec, steps = spec_of(size, root), steps or SIZES[size]["steps"]
     with ExitStack() as stack:
-        taken = stack.enter_context(seat(spec, crowd))
-        made, skipped = contestants(spec, taken.loop)
-        clocks = {name: Clock(one.model) for name, one in made.items()}
+        made, skipped = contestants(spec, crowd, stack)
         found: dict[str, list[float]] = {name: [] for name in made}
         task = progress.add_task(size, total=(rounds + 1) * len(made))
         order = list(made)
         for number in range(rounds + 1):
             for name in order:
                 progress.update(task, description=f"{size}: {name}")
-                with clocks[name] as clock:
-                    made[name].run(steps)
+                made[name].say(str(steps))
+                seconds = made[name].hear()["step_seconds"]
                 if number:  # the first round warms up
-                    found[name].append(clock.step(WARM_UP))
+                    found[name].append(seconds)
                 progress.advance(task)
-            order = [*order[1:], order[0]]  # nobody always runs on another's warm cache
+            order = [*order[1:], order[0]]
     medians = {name: statistics.median(values) for name, values in found.items()}
-    pairs = {
+    within = {
         name: statistics.median(bare / own for bare, own in zip(found["bare"], values, strict=True))
         for name, values in found.items()
     }
     return {
         "step_milliseconds": {name: 1e3 * seconds for name, seconds in medians.items()},
-        "ratio": {name: medians["bare"] / seconds for name, seconds in medians.items()},
-        "ratio_of_pairs": pairs,
+        "ratio": within,
+        "ratio_of_medians": {name: medians["bare"] / one for name, one in medians.items()},
         "ratio_of_fastest": {name: min(found["bare"]) / min(own) for name, own in found.items()},
-        "steps_per_slice": steps - WARM_UP,
+        "steps_per_slice": steps,
         "skipped": skipped,
     }
+
+
+def contestants(
+    spec: Spec, crowd: Crowd, stack: ExitStack
+) -> tuple[dict[str, Peer], dict[str, str]]:
+    """Return who is there, until the stack ends, and why others are not."""
+    made, skipped = dict[str, Peer](), dict[str, str]()
+    load = (str(crowd.watchers), str(crowd.requests_per_second))
+    for name in (*MAKERS, RHEOSTAT):
+        if missing := [one for one in LIBRARIES.get(name, ()) if find_spec(one) is None]:
+            skipped[name] = f"{missing[0]} is not installed; {INSTALL}"
+            continue
+        made[name] = Peer("benchmarks.contestant", name, *load)
+        stack.callback(made[name].end)
+        made[name].say(spec.model_dump_json())
+    for one in made.values():
+        one.hear()
+    return made, skipped
 
 
 def table(results: Mapping[str, Any]) -> str:
     lines = []
     for size, result in results["sizes"].items():
         for name, milliseconds in result["step_milliseconds"].items():
-            ratio, fastest = result["ratio"][name], result["ratio_of_fastest"][name]
+            ratio, medians, fastest = (
+                result[which][name] for which in ("ratio", "ratio_of_medians", "ratio_of_fastest")
+            )
             lines.append(
                 f"{size:>9}  {name:<13} {milliseconds:9.3f} ms a step  {ratio:.3f} of bare  "
-                f"{fastest:.3f} by the fastest slices"
+                f"{medians:.3f} by medians  {fastest:.3f} by the fastest slices"
             )
         lines += [f"{size:>9}  SKIPPED {name}: {why}" for name, why in result["skipped"].items()]
     return "\n".join(lines)

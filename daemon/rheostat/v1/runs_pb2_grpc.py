@@ -132,7 +132,8 @@ class RunsServicer:
 
     def ResumeRun(self, request, context):
         """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
-        was put by goes back to the queue, and from there on with its newest good checkpoint.
+        was put by goes back to the queue, and from there on with its newest good checkpoint; so does one
+        that is stopping, once it has.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,7 +45,8 @@ class RunsStub:
     """PauseRun lets a run stand still before its next step, and answers once it does."""
     ResumeRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.ResumeRunRequest, _runs_pb2.ResumeRunResponse]
     """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
-    was put by goes back to the queue, and from there on with its newest good checkpoint.
+    was put by goes back to the queue, and from there on with its newest good checkpoint; so does one
+    that is stopping, once it has.
     """
     StopRun: _grpc.UnaryUnaryMultiCallable[_runs_pb2.StopRunRequest, _runs_pb2.StopRunResponse]
     """StopRun asks a run to end at its next step, validated and saved; it answers at once."""
@@ -84,7 +85,8 @@ class RunsAsyncStub(RunsStub):
     """PauseRun lets a run stand still before its next step, and answers once it does."""
     ResumeRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.ResumeRunRequest, _runs_pb2.ResumeRunResponse]  # type: ignore[assignment]
     """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
-    was put by goes back to the queue, and from there on with its newest good checkpoint.
+    was put by goes back to the queue, and from there on with its newest good checkpoint; so does one
+    that is stopping, once it has.
     """
     StopRun: _aio.UnaryUnaryMultiCallable[_runs_pb2.StopRunRequest, _runs_pb2.StopRunResponse]  # type: ignore[assignment]
     """StopRun asks a run to end at its next step, validated and saved; it answers at once."""
@@ -150,7 +152,8 @@ class RunsServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_runs_pb2.ResumeRunResponse, _abc.Awaitable[_runs_pb2.ResumeRunResponse]]:
         """ResumeRun lets a paused run go on, and answers once it does; one that was stopped, has failed or
-        was put by goes back to the queue, and from there on with its newest good checkpoint.
+        was put by goes back to the queue, and from there on with its newest good checkpoint; so does one
+        that is stopping, once it has.
         """
 
     @_abc_1.abstractmethod

@@ -16,6 +16,7 @@ from rheostat.trainer.checkpoints.saver import Saver
 from rheostat.trainer.checkpoints.state import State
 from rheostat.trainer.data.ordering import WHOLE, Share
 from rheostat.trainer.loop import Loop
+from rheostat.trainer.memory import keep_freed_memory
 from rheostat.trainer.parallel import SINGLE, Parallel
 from rheostat.trainer.peers import Peer
 from rheostat.trainer.ranks import Alone, Ranks
@@ -52,6 +53,7 @@ def start(
     """
     text = (folder / SPEC_FILE).read_bytes()
     spec, digest = Spec.model_validate_json(text), hashlib.sha256(text).hexdigest()
+    keep_freed_memory()
     parts = build(spec, run, share=share, parallel=parallel)
     ranks = Alone() if enlist is None else enlist(parts)
     state, lost = None, list[str]()
