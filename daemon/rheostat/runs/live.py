@@ -67,10 +67,8 @@ class LiveRun:
         self.unsaved_rows: list[StepRows] = []
         self.next_row = 0
         """The first step whose row is not durable."""
-        self.decided: OrderedDict[str, Decision] = OrderedDict()
-        """The newest decisions by request_id, so that a new request needs no look at the disk."""
-        self.forgets_requests = view.revision > 0
-        """Whether there are older ones than in `decided`, which only the store knows."""
+        self._requests: OrderedDict[str, None] = OrderedDict()
+        self._forgets_requests = view.revision > 0
         self.policy_durations: dict[str, Histogram] = {}
         """Seconds that answers took, by policy."""
         self.sessions: dict[str, PolicySession] = {}
@@ -259,10 +257,18 @@ class LiveRun:
             self.hang_up(decision.policy.policy)
         self.changes[decision.source] = self.changes.get(decision.source, 0) + 1
         if decision.request_id:
-            self.decided[decision.request_id] = decision
-            if len(self.decided) > REMEMBERED_REQUESTS:
-                self.decided.popitem(last=False)
-                self.forgets_requests = True
+            self._requests[decision.request_id] = None
+            if len(self._requests) > REMEMBERED_REQUESTS:
+                self._requests.popitem(last=False)
+                self._forgets_requests = True
+
+    def is_new(self, request_id: str) -> bool:
+        """Whether no decision can have this request_id, without a look at the disk.
+
+        Only the ids are remembered, and the newest of them: the decisions would be megabytes, and
+        whoever asks twice can wait for the disk.
+        """
+        return request_id not in self._requests and not self._forgets_requests
 
     def _turn(self, step: int) -> None:
         """Note that the run has gone back to a step."""

@@ -142,8 +142,8 @@ class Reader:
     async def decided(self, run: str, request_id: str) -> Decision | None:
         """Return what became of a request, None when nothing did yet."""
         live = self._lifecycle.runs.get(run)
-        if live is not None and (request_id in live.decided or not live.forgets_requests):
-            return live.decided.get(request_id)
+        if live is not None and live.is_new(request_id):
+            return None
         return await self._keeper.stored(self._store.find_decision, run, request_id)
 
     async def _explain_step(self, run: str, step: int) -> Explanation:
