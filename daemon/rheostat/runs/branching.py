@@ -17,8 +17,8 @@ from rheostat.runs.script_forks import (
     how_to_begin,
     load_fork,
 )
-from rheostat.runs.store import MAX_NAME_LENGTH
 from rheostat.runs.supervisor import Supervisor
+from rheostat.runs.tables.runs import MAX_NAME_LENGTH
 from rheostat.spec.admission import Admission
 from rheostat.spec.attached import AttachedSpec
 from rheostat.spec.models import Spec

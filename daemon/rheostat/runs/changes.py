@@ -20,14 +20,12 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.live import LiveRun, is_answered_by
 from rheostat.runs.messages import PolicyVanished
 from rheostat.runs.reading import Reader
-from rheostat.runs.records import ChangeResult, HeldChange, Phase, RunView
+from rheostat.runs.records import LIVING, ChangeResult, HeldChange, RunView
 from rheostat.runs.sessions import PolicySession
 from rheostat.spec.admission import Admission
 from rheostat.steering.inbox import stale
 from rheostat.steering.records import Change, Decision
 from rheostat.steering.requests import check
-
-_STEERABLE = (Phase.STARTING, Phase.RUNNING, Phase.PAUSED)
 
 
 class Changes:
@@ -70,7 +68,7 @@ class Changes:
             if not is_answered_by(change, known, names):
                 raise request_id_is_used(request_id)
             return ChangeResult(decision=known, request_id=request_id)
-        live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
+        live = await self._reader.living(run, *LIVING, to="have its LR changed")
         held: Held | None = None
         # What is on its way has passed the door, and will happen.
         if live.errands.join(change) is None:
@@ -104,7 +102,7 @@ class Changes:
                 changed now.
             PermissionDenied: if who approves is who asked.
         """
-        live = await self._reader.living(run, *_STEERABLE, to="have its LR changed")
+        live = await self._reader.living(run, *LIVING, to="have its LR changed")
         if self._approvals is None:
             raise NotFound(f"no change of run {run} waits for approval: one person is enough")
         held = self._approvals.approve(run, request_id, principal)
@@ -139,7 +137,7 @@ class Changes:
         """
         assert change.policy is not None
         policy = change.policy.policy
-        live = await self._reader.living(run, *_STEERABLE, to="be steered by a policy")
+        live = await self._reader.living(run, *LIVING, to="be steered by a policy")
         if policy in live.sessions:
             raise FailedPrecondition(f"a policy {policy} is connected to run {run} already")
         session = live.sessions[policy] = PolicySession(live, policy)

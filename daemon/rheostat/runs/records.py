@@ -26,6 +26,10 @@ class Phase(StrEnum):
         return self in {Phase.SUCCEEDED, Phase.FAILED, Phase.STOPPED}
 
 
+TRAINING = (Phase.RUNNING, Phase.PAUSED)
+LIVING = (Phase.STARTING, *TRAINING)
+
+
 class GroupDescription(msgspec.Struct, frozen=True, kw_only=True):
     """One param group as the trainer built it."""
 
@@ -215,7 +219,7 @@ class RunView(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def in_memory(self) -> tuple[CheckpointInfo, ...]:
         """The snapshots that its trainer keeps, as far as anybody knows, oldest first."""
-        is_training = self.phase in (Phase.RUNNING, Phase.PAUSED)
+        is_training = self.phase in TRAINING
         return self.snapshot.in_memory if self.snapshot and is_training else ()
 
 

@@ -22,12 +22,10 @@ from rheostat.runs.keeping import Keeper
 from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import RollbackCommand
 from rheostat.runs.reading import Reader
-from rheostat.runs.records import Phase, RollbackResult
+from rheostat.runs.records import TRAINING, RollbackResult
 from rheostat.runs.supervisor import Supervisor
 from rheostat.steering.records import Decision
 from rheostat.steering.requests import MAX_REASON_LENGTH
-
-_TRAINING = (Phase.RUNNING, Phase.PAUSED)
 
 
 class Rollbacks:
@@ -66,7 +64,7 @@ class Rollbacks:
             if known.rollback is None:
                 raise request_id_is_used(request_id)
             return RollbackResult(step=known.rollback.to_step, decision=known)
-        live = await self._reader.living(run, *_TRAINING, to="be taken back")
+        live = await self._reader.living(run, *TRAINING, to="be taken back")
         # At the very step the trainer looks for itself; but most mistakes can be told here.
         until = command.step
         if command.back_steps is not None:

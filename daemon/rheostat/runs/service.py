@@ -4,8 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 
-import msgspec
-
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.approving import Approvals, Rule
 from rheostat.runs.attaching import Attachment, Attachments
@@ -19,15 +17,14 @@ from rheostat.runs.live import LiveRun
 from rheostat.runs.messages import (
     EvaluateCommand,
     Evaluated,
-    PauseCommand,
-    ResumeCommand,
     RollbackCommand,
     SaveCommand,
-    StopCommand,
 )
+from rheostat.runs.ordering import Orders
 from rheostat.runs.probing import ProbeReport, Probes
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import (
+    TRAINING,
     ChangeResult,
     Evaluation,
     Explanation,
@@ -38,9 +35,8 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
-from rheostat.runs.restarting import RestartPolicy, TrackRecord
+from rheostat.runs.restarting import RestartPolicy
 from rheostat.runs.returning import Rollbacks
-from rheostat.runs.script_forks import how_to_begin
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
@@ -49,8 +45,6 @@ from rheostat.spec.validation import load
 from rheostat.steering.records import Change, DecisionRecord
 
 _PAGE = 100
-_TRAINING = (Phase.RUNNING, Phase.PAUSED)
-_LIVING = (Phase.STARTING, *_TRAINING)
 
 
 class RunService:
@@ -94,6 +88,7 @@ class RunService:
         held = Approvals(approvals, clock) if approvals is not None else None
         self._changes = Changes(self._reader, self._keeper, admission, held)
         self._probes = Probes(self._reader, self._keeper)
+        self._orders = Orders(self._reader, self._keeper, self._lifecycle, supervisor)
         self._rollbacks = Rollbacks(self._reader, self._keeper, supervisor, held)
         self._attachments = Attachments(self._lifecycle, self._keeper, supervisor)
         self._branches = Branches(
@@ -237,77 +232,20 @@ class RunService:
         return await self._reader.list_all()
 
     async def pause_run(self, run: str, *, principal: str) -> RunView:
-        """Let the run stand still before its next step; return once it does.
-
-        A run that is starting stands still before its first.
-
-        Raises:
-            NotFound, FailedPrecondition: if there is no such run, or it neither starts nor trains.
-        """
-        live = await self._reader.living(run, *_LIVING, to="be paused")
-        await self._keeper.show(live, is_paused=True)
-        if live.view.phase is not Phase.PAUSED:
-            live.order(PauseCommand())
-        return await live.reach(Phase.PAUSED)
+        """Let a run stand still before its next step; see `Orders.pause`."""
+        return await self._orders.pause(run, principal=principal)
 
     async def resume_run(self, run: str, *, principal: str) -> RunView:
-        """Let a run go on; return once it does, or is in the queue.
-
-        One that is paused goes on at once. One that was stopped, has failed or was put by goes to
-        the end of the queue, and from there on with its newest good checkpoint; without any it
-        begins anew, and what was decided is decided again at the same steps. One that is stopping
-        is awaited first.
-
-        Raises:
-            NotFound, FailedPrecondition: if there is no such run, or it has succeeded.
-        """
-        view = await self._reader.get(run)
-        if view.phase is Phase.STOPPING:
-            view = await self._lifecycle.runs[run].reach()
-        if view.awaits_script:
-            raise FailedPrecondition(f"run {run} has not begun. {how_to_begin(run)}")
-        if view.attached and view.phase.is_final:
-            raise FailedPrecondition(
-                f"run {run} is {view.phase}, and trained by a script of its own: start that again, "
-                f"with rheostat.attach(..., name={run!r}, resume=True)"
-            )
-        if view.phase in {Phase.STOPPED, Phase.FAILED, Phase.QUEUED}:
-            return await self._requeue(view)
-        live = await self._reader.living(run, *_LIVING, to="be resumed")
-        is_to_pause = live.view.is_paused
-        await self._keeper.show(live, is_paused=False)
-        if is_to_pause or live.view.phase is Phase.PAUSED:
-            live.order(ResumeCommand())
-        return await live.reach(Phase.RUNNING)
+        """Let a run go on; see `Orders.resume`."""
+        return await self._orders.resume(run, principal=principal)
 
     async def stop_run(self, run: str, *, principal: str) -> RunView:
-        """Ask a run to end at its next step boundary, validated and saved; return at once.
-
-        Raises:
-            NotFound, FailedPrecondition: if there is no such run, or it has ended.
-        """
-        unfinished = [phase for phase in Phase if not phase.is_final]
-        live = await self._reader.living(run, *unfinished, to="stop")
-        if live.view.phase is Phase.QUEUED:
-            await self._lifecycle.forget_queued(live)
-        elif live.view.phase is not Phase.STOPPING:
-            await self._keeper.show(live, phase=Phase.STOPPING)
-            live.order(StopCommand())
-        return live.view
+        """Ask a run to end at its next step boundary, and return at once; see `Orders.stop`."""
+        return await self._orders.stop(run, principal=principal)
 
     async def delete_run(self, run: str, *, principal: str) -> None:
-        """Delete a run that has ended, with its history, its checkpoints and its other files.
-
-        Raises:
-            NotFound, FailedPrecondition: if there is no such run, or it has not ended.
-        """
-        view = await self.get_run(run)
-        if not view.phase.is_final:
-            raise FailedPrecondition(f"run {run} is {view.phase}; stop it before you delete it")
-        await self._lifecycle.trainer_gone(run)
-        await self._keeper.stored(self._keeper.store.delete_run, run)
-        self._lifecycle.runs.pop(run, None)
-        await asyncio.to_thread(self._supervisor.delete_files, run)
+        """Delete a run that has ended, with all that is kept of it; see `Orders.delete`."""
+        await self._orders.delete(run, principal=principal)
 
     async def replay_run(self, run: str, *, principal: str, request_id: str = "") -> RunView:
         """Do again what a run has done, in a run of its own; see `Branches.replay`."""
@@ -319,7 +257,7 @@ class RunService:
         Raises:
             NotFound, FailedPrecondition: if there is no such run, or it is not training.
         """
-        live = await self._reader.living(run, *_TRAINING, to="be evaluated")
+        live = await self._reader.living(run, *TRAINING, to="be evaluated")
         errand = live.command(lambda number: EvaluateCommand(command_id=number))
         found: Evaluated = await asyncio.shield(errand.answer)
         return Evaluation(
@@ -356,7 +294,7 @@ class RunService:
             NotFound, FailedPrecondition: if there is no such run, or it is not training.
             StorageFailed: if the disk does not take it; the older ones are as they were.
         """
-        live = await self._reader.living(run, *_TRAINING, to="be saved")
+        live = await self._reader.living(run, *TRAINING, to="be saved")
         errand = live.command(lambda number: SaveCommand(command_id=number, pin=pin))
         saved: CheckpointInfo = await asyncio.shield(errand.answer)
         return saved
@@ -453,26 +391,3 @@ class RunService:
             NotFound: if there is no such run.
         """
         return await self._reader.decisions(run, after_revision=after_revision, limit=limit)
-
-    async def _requeue(self, view: RunView) -> RunView:
-        """Put a run that has a past back into the queue, unless it is there."""
-        live = self._lifecycle.runs.get(view.name)
-        if live is not None and self._lifecycle.is_waiting(live):
-            return view
-        await self._lifecycle.trainer_gone(view.name)
-        run = await self._lifecycle.load(
-            msgspec.structs.replace(
-                view,
-                phase=Phase.QUEUED,
-                queued_at=self._keeper.clock(),
-                is_paused=False,
-                finished_at=None,
-                result=None,
-                failure=None,
-            )
-        )
-        run.record = TrackRecord(reached=run.record.reached)
-        await self._keeper.save(run)
-        await self._keeper.save_trainer(run)
-        self._lifecycle.enqueue(run)
-        return run.view

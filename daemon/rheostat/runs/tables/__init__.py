@@ -1,0 +1,1 @@
+"""The tables of the daemon's file, one noun each."""
