@@ -13,17 +13,12 @@ Set OMP_NUM_THREADS=1.
 
 import argparse
 import itertools
-import json
 import math
 import statistics
-import subprocess
-import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,6 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 import rheostat
 from benchmarks.daemon import show
 from benchmarks.seat import Peer
+from benchmarks.serving import serving
 
 SLICE_STEPS = 200
 """Steps of one slice: long enough for some telemetry flushes."""
@@ -95,10 +91,9 @@ def measure(
 ) -> dict[str, Any]:
     bare, attached = (Script(hidden, batch_size, groups) for _ in range(2))
     with (
-        tempfile.TemporaryDirectory() as folder,
-        _daemon(folder) as page,
-        rheostat.attach(attached.optimizer, name="attached", state_dir=folder) as run,
-        _beside(run, page, load),
+        serving(with_page=True) as daemon,
+        rheostat.attach(attached.optimizer, name="attached", state_dir=daemon.state_dir) as run,
+        _beside(run, str(daemon.page), load),
     ):
         attached.run = run
         scripts = {"bare": bare, "attached": attached}
@@ -142,24 +137,6 @@ def told(result: dict[str, Any]) -> str:
         f"{result['watchers']} watchers, {result['requests_per_second']} requests/s, "
         f"{result['pages']} pages"
     )
-
-
-@contextmanager
-def _daemon(state_dir: str) -> Iterator[str]:
-    """Have a daemon on a state directory, with a page; yield where that answers."""
-    ports = [f"--{of}address=127.0.0.1:0" for of in ("", "metrics-", "page-")]
-    command = [sys.executable, "-m", "rheostat", "serve", "--state-dir", state_dir, *ports]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    endpoints = Path(state_dir) / "daemon.json"
-    try:
-        while not endpoints.exists():
-            if process.poll() is not None:
-                raise RuntimeError("the daemon did not start")
-            time.sleep(0.05)
-        yield str(json.loads(endpoints.read_text())["page_address"])
-    finally:
-        process.terminate()
-        process.wait()
 
 
 @contextmanager

@@ -28,8 +28,9 @@ from typing import Any
 from fuzzing.hostility import ATTACKS, Place
 
 from benchmarks.daemon import show
-from benchmarks.lr_latency import SPEC, serving
+from benchmarks.lr_latency import SPEC
 from benchmarks.processes import cpu_seconds, parent_of, waiting_seconds
+from benchmarks.serving import serving
 from rheostat.client import Client
 from rheostat.runs.records import Phase, RunView
 
@@ -84,14 +85,14 @@ class Scene:
 def measure(names: list[str], rounds: int, seconds: float) -> dict[str, Any]:
     first, *rest = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, rest or [first])
-    with serving() as (address, metrics), Client(address) as client, _sink() as elsewhere:
+    with serving() as daemon, Client(daemon.address) as client, _sink() as elsewhere:
         view = _at_work(client, client.create_run(SPEC).name)
         assert view.pid is not None
         for thread in Path(f"/proc/{view.pid}/task").iterdir():
             os.sched_setaffinity(int(thread.name), [first])
         scene, found = Scene(client, view), {}
         for name in names:
-            attacked = Place(address, metrics, view.name)
+            attacked = Place(daemon.address, daemon.metrics, view.name)
             if name.endswith(ELSEWHERE):
                 attacked = Place(elsewhere, elsewhere, view.name)
             pairs = []

@@ -9,23 +9,16 @@ milliseconds are the client's: from its send to its answer, with the disk's sync
 """
 
 import argparse
-import json
 import random
-import subprocess
-import sys
-import tempfile
 import time
 from array import array
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.daemon import show
+from benchmarks.serving import serving
 from rheostat.client import Client
-from rheostat.locating import daemon_address
 from rheostat.runs.records import Phase
 from rheostat.steering.records import Change, Decision, Verb
 
@@ -41,31 +34,10 @@ evaluate: {every: 100000000}
 """
 
 
-@contextmanager
-def serving() -> Iterator[tuple[str, str]]:
-    """Yield the address of a real `rheostat serve` on free ports, and that of its metrics."""
-    with tempfile.TemporaryDirectory() as folder:
-        free = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
-        command = [sys.executable, "-m", "rheostat", "serve", "--state-dir", folder, *free]
-        log = Path(folder) / "log"
-        with log.open("w") as output:
-            process = subprocess.Popen([*command, "--log-level", "error"], stderr=output)
-        try:
-            while (address := daemon_address(Path(folder))) is None:
-                if process.poll() is not None:
-                    raise SystemExit(log.read_text())
-                time.sleep(0.05)
-            endpoints = json.loads((Path(folder) / "daemon.json").read_text())
-            yield address, endpoints["metrics_address"]
-        finally:
-            process.terminate()
-            process.wait()
-
-
 def measure(changes: int) -> dict[str, Any]:
     draw = random.Random(0)
     asked: list[tuple[float, float, Decision]] = []  # sent, answered, decided
-    with serving() as (address, _), Client(address) as client:
+    with serving() as daemon, Client(daemon.address) as client:
         run = client.create_run(SPEC).name
         while (view := client.get_run(run)).snapshot is None or view.snapshot.step < 200:
             if view.phase is Phase.FAILED:

@@ -8,15 +8,13 @@ import argparse
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 from benchmarks.daemon import show
 from benchmarks.processes import cpu_seconds, resident_megabytes
+from benchmarks.serving import serving
 from rheostat.client import Client
-from rheostat.locating import daemon_address
 
 
 def python_seconds() -> float:
@@ -28,25 +26,12 @@ def python_seconds() -> float:
 
 def serve() -> dict[str, float]:
     """Start a daemon, and return seconds until it is ready, of which computing, and megabytes."""
-    with tempfile.TemporaryDirectory() as folder:
-        free = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
-        command = [sys.executable, "-m", "rheostat", "serve", "--state-dir", folder, *free]
-        began = time.perf_counter()
-        process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        try:
-            while (address := daemon_address(Path(folder))) is None:
-                if process.poll() is not None:
-                    raise SystemExit(f"serve ended with {process.returncode}")
-                time.sleep(0.002)
-            ready = time.perf_counter() - began
-            busy, idle = cpu_seconds(process.pid), resident_megabytes(process.pid)
-            with Client(address) as client:
-                client.list_runs()
-            used = resident_megabytes(process.pid)
-        finally:
-            process.terminate()
-            process.wait()
-    return {"ready": ready, "busy": busy, "idle": idle, "used": used}
+    with serving() as daemon:
+        busy, idle = cpu_seconds(daemon.pid), resident_megabytes(daemon.pid)
+        with Client(daemon.address) as client:
+            client.list_runs()
+        used = resident_megabytes(daemon.pid)
+    return {"ready": daemon.ready_seconds, "busy": busy, "idle": idle, "used": used}
 
 
 def measure(rounds: int) -> dict[str, Any]:
