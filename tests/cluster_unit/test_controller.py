@@ -291,6 +291,27 @@ async def test_the_end_of_a_run_is_told_and_then_nothing_more(server, runs, trai
     assert server.count("PATCH") == before
 
 
+async def test_a_run_that_ended_and_is_resumed_is_followed_again(server, runs, training):
+    runs.decide(verb=Verb.SCALE, value=0.5, principal="ada")
+    runs.tell(phase=Phase.STOPPED)
+    await server.until(lambda: server.status().get("phase") == "stopped")
+
+    runs.tell(phase=Phase.QUEUED)
+    await server.until(lambda: server.status().get("phase") == "queued")
+    runs.decide(verb=Verb.SCALE, value=0.5, principal="ada", time=5e9)
+    runs.finish()
+
+    await server.until(lambda: condition(server, "Finished").get("reason") == "Succeeded")
+    await server.until(lambda: changes_told(server) == 2)
+    assert server.status()["lastDecision"]["revision"] == 2
+
+
+def changes_told(server):
+    """Return how often a change of the LR was an Event."""
+    told = [one for one in server.events.values() if one["reason"] == "LearningRateChanged"]
+    return sum(one["count"] for one in told)
+
+
 async def test_what_policies_do_is_one_event_that_grows(server, runs, training):
     for _ in range(3):
         runs.decide(source="policy:plateau", value=0.5)

@@ -140,32 +140,34 @@ class Caretaker:
             self.see(await self._reporter.report(self._findings()))
 
     async def _adopt(self) -> None:
-        """Take up the run that an earlier life of this daemon began for the resource."""
-        status = self._resource.status
-        if self._resource.is_attached:
-            await self._look_for_script()
-        elif self._run is None and status.run and status.daemon == self._daemon:
-            with suppress(NotFound):
-                self._run = await self._service.get_run(status.run)
+        """Take up the run that is the resource's already, each time that it comes to life."""
+        if self._run is None or self._run.phase.is_final:
+            await self._look_for_run()
         is_over = self._run is None or is_settled(self._resource, self._run)
         if self._run is not None and self._follower is None and not is_over:
             follow = self._follow(self._run.name)
             self._follower = asyncio.create_task(follow, name=f"follow {self._run.name}")
 
-    async def _look_for_script(self) -> None:
-        """Take up the run of a script, once it is attached and each time that it comes back."""
-        if self._run is not None and not self._run.phase.is_final:
+    async def _look_for_run(self) -> None:
+        """Find the run of a script, of an earlier life of this daemon, or one that was resumed."""
+        status = self._resource.status
+        if self._resource.is_attached:
+            name = str(self._resource.run["name"])
+        elif status.run and status.daemon == self._daemon:
+            name = status.run
+        else:
             return
         try:
-            run = await self._service.get_run(self._resource.run["name"])
+            run = await self._service.get_run(name)
         except NotFound:
             return
-        if not run.attached:
+        if self._resource.is_attached and not run.attached:
             if self._findings().refusal(ACCEPTED) is None:
-                why = f"spec.attached: run {run.name} is trained from a spec, by no script"
+                why = f"spec.attached: run {name} is trained from a spec, by no script"
                 self._refuse(self._resource, ACCEPTED, "NotAttached", why)
             return
-        if self._run is not None and run.attempt != self._run.attempt:
+        was = self._run
+        if was is not None and (run.attempt != was.attempt or not run.phase.is_final):
             # The follower ended with the run. Another reads it all, and tells what is new.
             self._follower = None
             if self._story.last is not None:
