@@ -58,7 +58,10 @@ def environment(state_dir):
 
 
 def small_spec(**sections):
-    """Return a spec that trains a small network at some thousands of steps a second."""
+    """Return a spec that trains a small network at some thousands of steps a second.
+
+    A run that nobody waits for is paced, unless its model is named: it would have a core to itself.
+    """
     spec = {
         "name": "small",
         "model": {"name": "mlp", "args": {"hidden": [32]}},
@@ -69,6 +72,8 @@ def small_spec(**sections):
     }
     for section, value in sections.items():
         spec[section] = {**spec.get(section, {}), **value} if isinstance(value, dict) else value
+    if spec["train"]["steps"] == FOREVER and "name" not in sections.get("model", {}):
+        spec["model"]["name"] = "paced:mlp"
     return spec
 
 
@@ -187,13 +192,28 @@ class Daemon:
             run.stop()
 
     def rheostat(self, *arguments, check=False):
-        """Run the command line in a process of its own."""
+        """Run a verb of the command line in this process, which has imported it already."""
+        words = [str(word) for word in arguments]
+        terminal = {
+            "RHEOSTAT_STATE_DIR": str(self.state_dir),
+            "RHEOSTAT_ADDRESS": None,
+            "COLUMNS": "200",
+        }
+        answer = CliRunner().invoke(app, words, env=terminal)
+        if not isinstance(answer.exception, SystemExit | None):
+            raise answer.exception
+        done = subprocess.CompletedProcess(words, answer.exit_code, answer.stdout, answer.stderr)
+        if check:
+            done.check_returncode()
+        return done
+
+    def spawn(self, *arguments):
+        """Run a verb in a process of its own: one that handles signals, or would serve."""
         return subprocess.run(
             (*RHEOSTAT, *map(str, arguments)),
             env=environment(self.state_dir),
             capture_output=True,
             text=True,
-            check=check,
             timeout=PATIENCE_SECONDS,
         )
 
