@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -55,6 +56,20 @@ def environment(state_dir):
         "COLUMNS": "200",
         "PYTHONPATH": os.pathsep.join([str(PLUGINS), os.environ.get("PYTHONPATH", "")]),
     }
+
+
+def ask(state_dir, *arguments, variables=None):
+    """Run a verb of the command line in this process, as in a terminal of that daemon."""
+    words = [str(word) for word in arguments]
+    terminal = {
+        "RHEOSTAT_STATE_DIR": str(state_dir),
+        "RHEOSTAT_ADDRESS": None,
+        "COLUMNS": "200",
+    }
+    answer = CliRunner().invoke(app, words, env=terminal | (variables or {}))
+    if not isinstance(answer.exception, SystemExit | None):
+        raise answer.exception
+    return subprocess.CompletedProcess(words, answer.exit_code, answer.stdout, answer.stderr)
 
 
 def small_spec(**sections):
@@ -193,16 +208,7 @@ class Daemon:
 
     def rheostat(self, *arguments, check=False):
         """Run a verb of the command line in this process, which has imported it already."""
-        words = [str(word) for word in arguments]
-        terminal = {
-            "RHEOSTAT_STATE_DIR": str(self.state_dir),
-            "RHEOSTAT_ADDRESS": None,
-            "COLUMNS": "200",
-        }
-        answer = CliRunner().invoke(app, words, env=terminal)
-        if not isinstance(answer.exception, SystemExit | None):
-            raise answer.exception
-        done = subprocess.CompletedProcess(words, answer.exit_code, answer.stdout, answer.stderr)
+        done = ask(self.state_dir, *arguments)
         if check:
             done.check_returncode()
         return done
@@ -295,6 +301,12 @@ def rheostat(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(name="ask")
+def ask_(tmp_path):
+    """Run a verb in this process, on the test's own state directory: one that starts nothing."""
+    return partial(ask, tmp_path / "state")
 
 
 @pytest.fixture

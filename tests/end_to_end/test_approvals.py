@@ -66,12 +66,12 @@ def test_a_large_change_waits_for_somebody_else_and_both_names_are_in_the_record
     assert [one.decision.approved_by for one in run.history[known:]] == ["", "bob"]
 
 
-def test_people_see_and_approve_from_a_terminal(guarded, run, rheostat):
+def test_people_see_and_approve_from_a_terminal(guarded, run, ask):
     shell = {"RHEOSTAT_ADDRESS": guarded.address, "RHEOSTAT_TOKEN": guarded.token_of_bob}
     run.change("hold", 1.0, client=guarded.ada, request_id="up", wait=False)
-    shown = rheostat("lr", "held", run.name, variables=shell)
-    done = rheostat("lr", "approve", run.name, "up", variables=shell)
-    after = rheostat("lr", "held", run.name, variables=shell)
+    shown = ask("lr", "held", run.name, variables=shell)
+    done = ask("lr", "approve", run.name, "up", variables=shell)
+    after = ask("lr", "held", run.name, variables=shell)
 
     assert ("up" in shown.stdout, "hold 1" in shown.stdout) == (True, True), shown.stderr
     assert "Acts from step" in done.stdout, done.stderr

@@ -87,7 +87,7 @@ def test_a_decision_names_whose_token_came_with_it(served):
     assert run.view.principal == "tester"
 
 
-def test_a_second_terminal_steers_with_what_its_environment_holds(served, rheostat, tmp_path):
+def test_a_second_terminal_steers_with_what_its_environment_holds(served, ask, tmp_path):
     run, revision = served.run, served.run.view.revision
     (tmp_path / "token").write_text(served.ada.token)
     shell = {
@@ -95,9 +95,9 @@ def test_a_second_terminal_steers_with_what_its_environment_holds(served, rheost
         "RHEOSTAT_CA": str(served.ours.file),
         "RHEOSTAT_TOKEN_FILE": str(tmp_path / "token"),
     }
-    done = rheostat("lr", "scale", run.name, "0.5", "--json", variables=shell)
-    unknown = rheostat("lr", "show", run.name, variables=shell | {"RHEOSTAT_TOKEN_FILE": ""})
-    untrusting = rheostat("runs", "list", variables={"RHEOSTAT_ADDRESS": served.daemon.address})
+    done = ask("lr", "scale", run.name, "0.5", "--json", variables=shell)
+    unknown = ask("lr", "show", run.name, variables=shell | {"RHEOSTAT_TOKEN_FILE": ""})
+    untrusting = ask("runs", "list", variables={"RHEOSTAT_ADDRESS": served.daemon.address})
 
     assert json.loads(done.stdout)["revision"] == revision + 1, done.stderr
     assert run.history[revision].decision.principal == "ada"
@@ -261,8 +261,8 @@ def test_a_folder_of_specs_makes_each_run_once(start_daemon, spec_file, tmp_path
     ] * 3
 
 
-def test_a_token_for_the_file_is_made_by_the_command_line(start_daemon, rheostat, tmp_path):
-    made = json.loads(rheostat("token", "ada", "--role", "admin", "--json").stdout)
+def test_a_token_for_the_file_is_made_by_the_command_line(start_daemon, ask, tmp_path):
+    made = json.loads(ask("token", "ada", "--role", "admin", "--json").stdout)
     (tmp_path / "tokens").write_text(made["line"])
     credentials = Credentials(token=made["token"])
     daemon = start_daemon(*HASTY, "--tokens", tmp_path / "tokens", credentials=credentials)
