@@ -8,7 +8,7 @@ import msgspec
 
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.approving import Approvals, Rule
-from rheostat.runs.attaching import Attachment, Attachments
+from rheostat.runs.attaching import Attachments
 from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
 from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints, list_undone
@@ -25,9 +25,10 @@ from rheostat.runs.messages import (
     SaveCommand,
     StopCommand,
 )
-from rheostat.runs.probing import ProbeReport, Probes
+from rheostat.runs.probing import Probes
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import (
+    Attachment,
     ChangeResult,
     Evaluation,
     Explanation,
@@ -44,6 +45,7 @@ from rheostat.runs.script_forks import how_to_begin
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
+from rheostat.runs.trials import ProbeReport
 from rheostat.spec.admission import Admission
 from rheostat.spec.validation import load
 from rheostat.steering.records import Change, DecisionRecord
