@@ -19,10 +19,9 @@ from hypothesis import settings
 
 from rheostat.api.server import ApiServer
 from rheostat.errors import NotFound
-from rheostat.runs.attaching import Attachment
 from rheostat.runs.checkpoints import CheckpointInfo
-from rheostat.runs.probing import ProbeReport, Trial
 from rheostat.runs.records import (
+    Attachment,
     ChangeResult,
     Evaluation,
     Explanation,
@@ -35,6 +34,7 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
+from rheostat.runs.trials import ProbeReport, Trial
 from rheostat.steering.records import Decision, DecisionRecord, GroupChange, GroupState
 
 # A busy machine is no bug, so no example has a deadline; CI tries the same examples every time.

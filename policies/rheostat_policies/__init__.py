@@ -4,6 +4,9 @@ Only the standard library and numpy are imported here, so that a policy can be t
 replayed without torch, gRPC or a daemon. Authors of new policies need nothing but this package.
 """
 
+from typing import TYPE_CHECKING, Any
+
+from rheostat_policies import feedback
 from rheostat_policies.api import (
     KEEP,
     MAX_PROBE_FACTORS,
@@ -18,19 +21,7 @@ from rheostat_policies.api import (
     RunInfo,
     State,
 )
-from rheostat_policies.feedback import (
-    POLICIES,
-    AdaLRS,
-    AutoLRS,
-    Greedy,
-    Hypergradient,
-    KLBand,
-    Learned,
-    LossSpike,
-    NoiseScale,
-    Plateau,
-    Rules,
-)
+from rheostat_policies.feedback import POLICIES
 from rheostat_policies.schedules import (
     SCHEDULES,
     Curve,
@@ -41,6 +32,20 @@ from rheostat_policies.schedules import (
     constant,
     warmup_cosine,
 )
+
+if TYPE_CHECKING:
+    from rheostat_policies.feedback import (
+        AdaLRS,
+        AutoLRS,
+        Greedy,
+        Hypergradient,
+        KLBand,
+        Learned,
+        LossSpike,
+        NoiseScale,
+        Plateau,
+        Rules,
+    )
 
 __all__ = [
     "KEEP",
@@ -75,3 +80,10 @@ __all__ = [
     "constant",
     "warmup_cosine",
 ]
+
+if not TYPE_CHECKING:  # a type checker would take any name for one of ours
+
+    def __getattr__(name: str) -> Any:
+        if name in feedback.__all__:
+            return getattr(feedback, name)
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from rheostat.api.changes import change_of, request_of
 from rheostat.api.translate import to_message, to_observation, to_record
 from rheostat.errors import InvalidRequest
-from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import Explanation, HeldChange, RunView, Snapshot, StepRows
+from rheostat.runs.trials import ProbeReport
 from rheostat.steering.records import (
     POLICY_VERBS,
     SCHEDULE_VERBS,

@@ -12,7 +12,6 @@ from rheostat.cli.main import app
 from rheostat.errors import NotFound
 from rheostat.runs import audit
 from rheostat.runs.checkpoints import CheckpointInfo
-from rheostat.runs.probing import ProbeReport, Trial
 from rheostat.runs.records import (
     ChangeResult,
     Evaluation,
@@ -27,6 +26,7 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
+from rheostat.runs.trials import ProbeReport, Trial
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import (
     Decision,

@@ -97,10 +97,11 @@ def test_every_option_of_serve_has_a_variable(rheostat, monkeypatch, tmp_path):
     assert served == [Settings(**given)]
 
 
-def test_help_needs_neither_torch_nor_grpc():
+def test_help_needs_neither_torch_nor_grpc_nor_numpy():
     code = (
         "import sys; from rheostat.cli.main import app;"
-        "print([m for m in ('torch', 'grpc', 'matplotlib', 'aiohttp') if m in sys.modules])"
+        "heavy = ('torch', 'grpc', 'matplotlib', 'aiohttp', 'numpy', 'structlog');"
+        "print([m for m in heavy if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 

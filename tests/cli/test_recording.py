@@ -218,7 +218,7 @@ def plans(draw):
     losses=st.lists(st.sampled_from([1.0, 1.0, 1.0, 9.0]), min_size=5, max_size=20),
     stop_at=st.one_of(st.none(), st.integers(1, STEPS)),
 )
-@settings(max_examples=40)
+@settings(max_examples=20)
 def test_the_recorded_schedule_gives_the_same_lrs_to_the_last_bit(
     groups, plan, schedule, policies, guardrails, losses, stop_at
 ):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -57,8 +58,25 @@ def environment(state_dir):
     }
 
 
+def ask(state_dir, *arguments, variables=None):
+    """Run a verb of the command line in this process, as in a terminal of that daemon."""
+    words = [str(word) for word in arguments]
+    terminal = {
+        "RHEOSTAT_STATE_DIR": str(state_dir),
+        "RHEOSTAT_ADDRESS": None,
+        "COLUMNS": "200",
+    }
+    answer = CliRunner().invoke(app, words, env=terminal | (variables or {}))
+    if not isinstance(answer.exception, SystemExit | None):
+        raise answer.exception
+    return subprocess.CompletedProcess(words, answer.exit_code, answer.stdout, answer.stderr)
+
+
 def small_spec(**sections):
-    """Return a spec that trains a small network at some thousands of steps a second."""
+    """Return a spec that trains a small network at some thousands of steps a second.
+
+    A run that nobody waits for is paced, unless its model is named: it would have a core to itself.
+    """
     spec = {
         "name": "small",
         "model": {"name": "mlp", "args": {"hidden": [32]}},
@@ -69,6 +87,8 @@ def small_spec(**sections):
     }
     for section, value in sections.items():
         spec[section] = {**spec.get(section, {}), **value} if isinstance(value, dict) else value
+    if spec["train"]["steps"] == FOREVER and "name" not in sections.get("model", {}):
+        spec["model"]["name"] = "paced:mlp"
     return spec
 
 
@@ -187,13 +207,19 @@ class Daemon:
             run.stop()
 
     def rheostat(self, *arguments, check=False):
-        """Run the command line in a process of its own."""
+        """Run a verb of the command line in this process, which has imported it already."""
+        done = ask(self.state_dir, *arguments)
+        if check:
+            done.check_returncode()
+        return done
+
+    def spawn(self, *arguments):
+        """Run a verb in a process of its own: one that handles signals, or would serve."""
         return subprocess.run(
             (*RHEOSTAT, *map(str, arguments)),
             env=environment(self.state_dir),
             capture_output=True,
             text=True,
-            check=check,
             timeout=PATIENCE_SECONDS,
         )
 
@@ -275,6 +301,12 @@ def rheostat(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture(name="ask")
+def ask_(tmp_path):
+    """Run a verb in this process, on the test's own state directory: one that starts nothing."""
+    return partial(ask, tmp_path / "state")
 
 
 @pytest.fixture

@@ -8,20 +8,23 @@ from rheostat.errors import InvalidRequest, InvalidSpec
 from rheostat.runs.records import Phase
 from rheostat.steering.records import PolicyEdit
 
+from .conftest import living_daemon
+
 MINE = {"schedule": {"name": "steering_plugins:halves"}}
 
 
-@pytest.fixture
-def strict(start_daemon, tmp_path):
-    (tmp_path / "data").mkdir()
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "spec.json").write_text(
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("strict")
+    (folder / "data").mkdir()
+    (folder / "own").mkdir()
+    (folder / "own" / "spec.json").write_text(
         json.dumps({"name": "own", "train": {"steps": 1, "device": "cpu"}, **MINE})
     )
-    return start_daemon(
-        *("--data-root", tmp_path / "data", "--specs", tmp_path / "own"),
-        admits=("--allow-import", "allowed_only:*"),
-    )
+    options = ("--data-root", folder / "data", "--specs", folder / "own")
+    with living_daemon(folder / "state", *options, admits=("--allow-import", "paced:*")) as daemon:
+        daemon.folder = folder
+        yield daemon
 
 
 def test_code_comes_from_the_owner_or_from_nobody(strict):
@@ -35,11 +38,12 @@ def test_code_comes_from_the_owner_or_from_nobody(strict):
     assert own.failure is None or "--allow-import" not in own.failure.message
 
 
-def test_files_are_read_below_the_data_root_only(strict, tmp_path):
-    (tmp_path / "data" / "way-out").symlink_to("/etc")
-    for root in ("/etc", tmp_path, tmp_path / "data" / ".." / "own", tmp_path / "data" / "way-out"):
+def test_files_are_read_below_the_data_root_only(strict):
+    folder, data = strict.folder, strict.folder / "data"
+    (data / "way-out").symlink_to("/etc")
+    for root in ("/etc", folder, data / ".." / "own", data / "way-out"):
         with pytest.raises(InvalidSpec, match=r"data.root = .*a path below .*--data-root"):
             strict.create(data={"name": "mnist", "root": str(root)})
-    inside = strict.create(data={"name": "mnist", "root": str(tmp_path / "data")})
+    inside = strict.create(data={"name": "mnist", "root": str(data)})
 
     assert "no such" in inside.end().failure.message or "t10k" in inside.end().failure.message

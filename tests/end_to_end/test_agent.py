@@ -30,15 +30,15 @@ async def call(session, tool, **arguments):
     return text if result.is_error else json.loads(text)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def run(daemon):
-    run = daemon.create()
-    run.advance()
-    yield run
-    run.stop()
+    with daemon.training() as run:
+        run.advance()
+        yield run
 
 
 async def test_an_agent_in_shadow_sees_everything_and_moves_nothing(daemon, run):
+    known = run.history
     async with agent(daemon) as session:
         tools = {tool.name for tool in (await session.list_tools()).tools}
         explained = await call(session, "explain_learning_rate", run=run.name)
@@ -50,10 +50,11 @@ async def test_an_agent_in_shadow_sees_everything_and_moves_nothing(daemon, run)
     assert explained["groups"][0]["operator"] == 1.0
     assert proposed["groups"][0]["new"] == 0.5 * proposed["groups"][0]["old"]
     assert proposed["shadow"] is True
-    assert run.history == []
+    assert run.history == known
 
 
 async def test_an_agent_that_may_act_acts_within_its_bounds_and_under_its_name(daemon, run):
+    known = run.history
     async with agent(daemon, "--act", "--name", "night-watch", "--max-factor", "3") as session:
         refused = await call(
             session, "change_learning_rate", run=run.name, verb="scale", value=0.1, reason="no"
@@ -65,7 +66,7 @@ async def test_an_agent_that_may_act_acts_within_its_bounds_and_under_its_name(d
 
     assert "by a factor of 3 at most" in refused
     assert "nobody" in unknown
-    [record] = run.history
+    [record] = run.history[len(known) :]
     assert record.decision.applied_step == done["applied_step"]
     assert record.decision.principal == "night-watch"
     assert record.decision.reason == "noisy"

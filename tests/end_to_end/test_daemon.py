@@ -54,7 +54,7 @@ def test_sigterm_puts_the_run_by_in_order_and_the_next_daemon_goes_on_with_it(
 
 
 def test_a_second_daemon_on_one_state_directory_is_refused(daemon):
-    done = daemon.rheostat("serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
+    done = daemon.spawn("serve", "--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0")
 
     assert done.returncode == 1
     assert daemon.address in done.stderr, "it says where the first one answers"

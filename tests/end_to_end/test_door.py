@@ -8,11 +8,14 @@ from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
 
 import pytest
+from tests.conftest import Authority
 
 from rheostat.client import Client, Credentials
 from rheostat.door.roles import Role
 from rheostat.door.tokens import new_token
 from rheostat.errors import Unauthenticated, Unreachable
+
+from .conftest import living_daemon
 
 HASTY = ("--drain-seconds", "0")
 """What a daemon is told whose runs nobody cares for."""
@@ -33,70 +36,90 @@ def tokens(tmp_path):
     return write
 
 
-@pytest.fixture
-def served(start_daemon, ours, tokens):
+class Served:
     """A daemon with TLS that knows the tokens of ada and tester, and is called by tester."""
-    server = ours.issue_server()
-    known = tokens("ada", "tester")
-    daemon = start_daemon(
-        *("--tls-cert", server.cert, "--tls-key", server.key, "--tokens", tokens.file),
-        credentials=Credentials(ca=ours.file, token=known["tester"]),
-    )
-    daemon.ada = Credentials(ca=ours.file, token=known["ada"])
-    return daemon
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.ours = Authority(folder, "ours")
+        self.tokens = {name: new_token(name, Role.ADMIN) for name in ("ada", "tester")}
+        self.ada, self.tester = (
+            Credentials(ca=self.ours.file, token=one.token) for one in self.tokens.values()
+        )
+        self.know("ada", "tester")
+        server = self.ours.issue_server()
+        self.options = ("--tls-cert", server.cert, "--tls-key", server.key)
+        self.options += ("--tokens", folder / "tokens")
+
+    def know(self, *names):
+        """Let these names have a token from now on, and no others."""
+        lines = "".join(f"{self.tokens[name].line}\n" for name in names)
+        (self.folder / "tokens").write_text(lines)
 
 
-def test_a_decision_names_whose_token_came_with_it(served, tokens):
+@pytest.fixture(scope="module")
+def served(tmp_path_factory):
+    """That daemon, and a run that trains there."""
+    served = Served(tmp_path_factory.mktemp("served"))
     with (
-        served.training() as run,
-        Client(served.address, principal="root@there", credentials=served.ada) as ada,
+        living_daemon(
+            served.folder / "state", *served.options, credentials=served.tester
+        ) as served.daemon,
+        served.daemon.training() as served.run,
     ):
+        yield served
+
+
+def test_a_decision_names_whose_token_came_with_it(served):
+    run, known = served.run, len(served.run.history)
+    with Client(served.daemon.address, principal="root@there", credentials=served.ada) as ada:
         run.change("scale", 0.5, client=ada, reason="by ada")
         run.change("scale", 2.0, reason="by tester")
-        tokens("tester")
+        served.know("tester")
         with pytest.raises(Unauthenticated):
             run.change("scale", 0.5, client=ada, reason="not any more")
+        served.know("ada", "tester")
 
-    assert [(one.decision.principal, one.decision.reason) for one in run.history] == [
+    assert [(one.decision.principal, one.decision.reason) for one in run.history[known:]] == [
         ("ada", "by ada"),
         ("tester", "by tester"),
     ]
     assert run.view.principal == "tester"
 
 
-def test_a_second_terminal_steers_with_what_its_environment_holds(served, ours, rheostat, tmp_path):
+def test_a_second_terminal_steers_with_what_its_environment_holds(served, ask, tmp_path):
+    run, revision = served.run, served.run.view.revision
     (tmp_path / "token").write_text(served.ada.token)
     shell = {
-        "RHEOSTAT_ADDRESS": served.address,
-        "RHEOSTAT_CA": str(ours.file),
+        "RHEOSTAT_ADDRESS": served.daemon.address,
+        "RHEOSTAT_CA": str(served.ours.file),
         "RHEOSTAT_TOKEN_FILE": str(tmp_path / "token"),
     }
-    with served.training() as run:
-        done = rheostat("lr", "scale", run.name, "0.5", "--json", variables=shell)
-        unknown = rheostat("lr", "show", run.name, variables=shell | {"RHEOSTAT_TOKEN_FILE": ""})
-        untrusting = rheostat("runs", "list", variables={"RHEOSTAT_ADDRESS": served.address})
+    done = ask("lr", "scale", run.name, "0.5", "--json", variables=shell)
+    unknown = ask("lr", "show", run.name, variables=shell | {"RHEOSTAT_TOKEN_FILE": ""})
+    untrusting = ask("runs", "list", variables={"RHEOSTAT_ADDRESS": served.daemon.address})
 
-    assert json.loads(done.stdout)["revision"] == 1, done.stderr
-    assert run.history[0].decision.principal == "ada"
+    assert json.loads(done.stdout)["revision"] == revision + 1, done.stderr
+    assert run.history[revision].decision.principal == "ada"
     assert (unknown.returncode, "RHEOSTAT_TOKEN" in unknown.stderr) == (1, True)
     assert (untrusting.returncode, "--ca" in untrusting.stderr) == (3, True)
 
 
-def test_a_stream_goes_on_while_the_certificate_is_renewed(served, ours, authority):
-    theirs = authority("theirs")
-    with served.training() as run:
-        events = served.client.watch_run(run.name)
-        next(events)
-        theirs.issue_server()  # over the files in use
-        renewed = Credentials(ca=theirs.file, token=served.ada.token)
-        with Client(served.address, credentials=renewed) as ada:
-            assert ada.get_run(run.name).name == run.name
-        assert all(next(events).run == run.name for _ in range(3))
+def test_a_stream_goes_on_while_the_certificate_is_renewed(served):
+    theirs = Authority(served.folder, "theirs")
+    events = served.daemon.client.watch_run(served.run.name)
+    next(events)
+    theirs.issue_server()  # over the files in use
+    renewed = Credentials(ca=theirs.file, token=served.ada.token)
+    with Client(served.daemon.address, credentials=renewed) as ada:
+        assert ada.get_run(served.run.name).name == served.run.name
+    assert all(next(events).run == served.run.name for _ in range(3))
+    served.ours.issue_server()
 
 
-def test_metrics_want_https_and_a_token(served, ours):
-    trusting = ssl.create_default_context(cafile=ours.file)
-    page = f"https://{served.metrics_address}/metrics"
+def test_metrics_want_https_and_a_token(served):
+    trusting = ssl.create_default_context(cafile=served.ours.file)
+    page = f"https://{served.daemon.metrics_address}/metrics"
     with pytest.raises(HTTPError, match="401"):
         urlopen(page, context=trusting)
     bearer = {"Authorization": f"Bearer {served.ada.token}"}
@@ -238,8 +261,8 @@ def test_a_folder_of_specs_makes_each_run_once(start_daemon, spec_file, tmp_path
     ] * 3
 
 
-def test_a_token_for_the_file_is_made_by_the_command_line(start_daemon, rheostat, tmp_path):
-    made = json.loads(rheostat("token", "ada", "--role", "admin", "--json").stdout)
+def test_a_token_for_the_file_is_made_by_the_command_line(start_daemon, ask, tmp_path):
+    made = json.loads(ask("token", "ada", "--role", "admin", "--json").stdout)
     (tmp_path / "tokens").write_text(made["line"])
     credentials = Credentials(token=made["token"])
     daemon = start_daemon(*HASTY, "--tokens", tmp_path / "tokens", credentials=credentials)

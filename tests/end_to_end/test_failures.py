@@ -61,7 +61,7 @@ def test_a_halted_trainer_holds_nobody_up_and_is_told_of(daemon, wait_until):
 def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(daemon, spec_file):
     data = {"name": "faulty:data_with_infinity", "batch_size": 8, "validation": 0.25}
 
-    done = daemon.rheostat("run", spec_file(data=data, name="infinite"))
+    done = daemon.spawn("run", spec_file(data=data, name="infinite"))
 
     assert done.returncode == 1
     assert "the loss is nan at step" in done.stderr
@@ -73,7 +73,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_the_update(daemon, spec_
 def test_a_mistake_that_only_torch_can_see_is_named_with_its_field(daemon, spec_file):
     spec = spec_file(optimizer={"args": {"betaz": [0.9, 0.99]}}, name="misspelt")
 
-    done = daemon.rheostat("run", spec)
+    done = daemon.spawn("run", spec)
 
     assert done.returncode == 2
     assert "optimizer.args.betaz" in done.stderr

@@ -21,7 +21,9 @@ SCHEDULES = {
 def watched(run):
     """Watch a run beside the test; the future has every event once the run has ended."""
     with Client(run.daemon.address) as client, ThreadPoolExecutor(1) as threads:
-        yield threads.submit(lambda: list(client.watch_run(run.name)))
+        watching = client.watch_run(run.name)
+        first = next(watching)  # or it might begin after what it is to see
+        yield threads.submit(lambda: [first, *watching])
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

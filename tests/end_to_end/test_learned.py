@@ -72,10 +72,10 @@ def test_it_steers_over_the_network_too(daemon, file):
     assert reasons[0].startswith("the network answers -0.500 at step ")
 
 
-def test_a_file_that_is_not_there_is_looked_for_where_the_caller_is(rheostat, spec_file):
+def test_a_file_that_is_not_there_is_looked_for_where_the_caller_is(ask, spec_file):
     attached = {"name": "learned", "args": {"file": "none"}}
 
-    done = rheostat("validate", spec_file(policies=[attached]))
+    done = ask("validate", spec_file(policies=[attached]))
 
     assert done.returncode == 2
     assert f"policies[0].args.file = {Path('none').absolute()}: must be" in done.stderr

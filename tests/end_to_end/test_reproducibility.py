@@ -10,7 +10,7 @@ DIGITS = Path(__file__).parents[2] / "examples" / "digits.yaml"
 
 
 def test_the_example_learns_the_digits(daemon):
-    done = daemon.rheostat("run", DIGITS, "--set", "train.steps=3000", "--json")
+    done = daemon.spawn("run", DIGITS, "--set", "train.steps=3000", "--json")
 
     assert done.returncode == 0, done.stderr
     [line] = done.stdout.splitlines()

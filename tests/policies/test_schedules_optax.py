@@ -105,7 +105,7 @@ CASES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("name", CASES)
 @given(data=st.data())
-@settings(max_examples=25)
+@settings(max_examples=15)
 def test_the_lr_is_optaxs_at_every_step(
     assert_same_lr: Any, name: str, data: st.DataObject
 ) -> None:

@@ -17,8 +17,6 @@ Q = TypeVar("Q")
 A = TypeVar("A")
 Context = grpc.aio.ServicerContext[Any, Any]
 
-PRINCIPAL_KEY = "x-rheostat-principal"
-"""The metadata in which callers name themselves, percent-encoded where it is not ASCII."""
 CALLER: ContextVar[Identity] = ContextVar("caller")
 """Whose call is being answered; gRPC gives each call, interceptors and handler, its own context."""
 

@@ -8,9 +8,9 @@ from urllib.parse import unquote
 
 from google.protobuf.message import DecodeError
 
-from rheostat.api.handling import CALLER, PRINCIPAL_KEY, Context
+from rheostat.api.handling import CALLER, Context
 from rheostat.door.authenticating import Door
-from rheostat.door.identity import CertificateNames, Presented, bearer_token
+from rheostat.door.identity import PRINCIPAL_KEY, CertificateNames, Presented, bearer_token
 from rheostat.door.limits import Pace
 from rheostat.door.permissions import Permission
 from rheostat.door.roles import Reach, Right

@@ -12,8 +12,7 @@ from rheostat.attaching.hosting import Host
 from rheostat.client import Client, Credentials
 from rheostat.errors import FailedPrecondition
 from rheostat.locating import daemon_address
-from rheostat.runs.attaching import Attachment
-from rheostat.runs.records import RunView
+from rheostat.runs.records import Attachment, RunView
 from rheostat.runs.starting import LOCK_FILE
 from rheostat.spec.attached import AttachedSpec
 from rheostat.trainer.link import Link

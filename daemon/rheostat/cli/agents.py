@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from rheostat.cli.bases import bases_of
-from rheostat.cli.curves import curves_of
 from rheostat.cli.shapes import (
     change_result,
     decision_fields,
@@ -96,6 +95,8 @@ class Tools:
     def read_curves(self, run: str, points: int = 50) -> dict[str, Any]:
         """Return losses and learning rates of a run by step, thinned; extremes are kept."""
         points = max(2, min(points, MAX_POINTS))
+        from rheostat.cli.curves import curves_of  # numpy
+
         curves = curves_of(run, self._client.export_run(run), ())
         lines = {"train_loss": curves.train_loss, "validation_loss": curves.validation_loss}
         lines |= {f"learning_rate.{name}": line for name, line in curves.learning_rate.items()}

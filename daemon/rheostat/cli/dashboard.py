@@ -1,10 +1,10 @@
 """A run on a terminal: where it stands, its curves, its policies, and what was decided last."""
 
+import struct
 from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Self
 
-import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -166,7 +166,7 @@ class Dashboard:
 
 
 def _add_all(trace: Trace, first_step: int, packed: bytes) -> None:
-    for step, value in enumerate(np.frombuffer(packed, "<f8").tolist(), first_step):
+    for step, (value,) in enumerate(struct.iter_unpack("<d", packed), first_step):
         trace.add(step, value)
 
 

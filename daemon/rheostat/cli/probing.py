@@ -12,7 +12,7 @@ from rheostat.cli.options import Address, Json, RunName, StateDir
 from rheostat.cli.plotting import check_plot_suffix
 from rheostat.cli.terminal import OUT, make_table, print_json, tell
 from rheostat.errors import RheostatError
-from rheostat.runs.probing import ProbeReport
+from rheostat.runs.trials import ProbeReport
 from rheostat.steering.wording import guardrail_sentence, number
 
 _TIMEOUT_SECONDS = 600.0

@@ -4,7 +4,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rheostat.runs.probing import ProbeReport
+from rheostat.runs.trials import ProbeReport
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,10 +14,9 @@ from rheostat.client.calls import Call
 from rheostat.client.connections import AsyncPolicyConnection, converse
 from rheostat.client.credentials import Credentials, open_async_channel, open_channel
 from rheostat.client.policies import Terms, Told
-from rheostat.runs.attaching import Attachment
 from rheostat.runs.checkpoints import CheckpointInfo
-from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
+    Attachment,
     ChangeResult,
     Evaluation,
     Explanation,
@@ -27,6 +26,7 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
+from rheostat.runs.trials import ProbeReport
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, DecisionRecord, PolicyStatus
 from rheostat_policies import Policy

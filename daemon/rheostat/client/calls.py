@@ -14,12 +14,11 @@ from google.protobuf.message import Message
 
 from rheostat.api.edits import request_of
 from rheostat.api.filling import filled
-from rheostat.api.handling import PRINCIPAL_KEY
 from rheostat.api.translate import to_record
-from rheostat.runs.attaching import Attachment
+from rheostat.door.identity import PRINCIPAL_KEY
 from rheostat.runs.checkpoints import CheckpointInfo
-from rheostat.runs.probing import ProbeReport
 from rheostat.runs.records import (
+    Attachment,
     ChangeResult,
     Evaluation,
     Explanation,
@@ -30,6 +29,7 @@ from rheostat.runs.records import (
     StepRows,
     WatchEvent,
 )
+from rheostat.runs.trials import ProbeReport
 from rheostat.spec.building import PolicyType
 from rheostat.steering.records import Change, Decision, DecisionRecord, PolicyStatus
 from rheostat.v1 import checkpoints_pb2, policies_pb2, runs_pb2

@@ -6,6 +6,8 @@ from typing import Protocol
 
 from rheostat.door.roles import Right, Role
 
+PRINCIPAL_KEY = "x-rheostat-principal"
+"""The metadata in which callers name themselves, percent-encoded where it is not ASCII."""
 MAX_NAME_LENGTH = 128
 """Characters of a principal's name."""
 

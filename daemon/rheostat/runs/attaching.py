@@ -8,22 +8,10 @@ from rheostat.errors import FailedPrecondition
 from rheostat.runs.keeping import Keeper
 from rheostat.runs.lifecycle import Lifecycle
 from rheostat.runs.live import LiveRun
-from rheostat.runs.records import Phase, RunView
+from rheostat.runs.records import Attachment, Phase, RunView
 from rheostat.runs.script_forks import require_restore, spec_of_fork
 from rheostat.runs.supervisor import Supervisor
 from rheostat.spec.attached import AttachedSpec, load_attached
-
-
-class Attachment(msgspec.Struct, frozen=True, kw_only=True):
-    """What a script must know to train a run."""
-
-    run: RunView
-    link: str
-    """Path of the file that names the present daemon's socket."""
-    folder: str
-    """Path of the run's folder, whose lock the script holds for its life."""
-    token: str
-    """The secret that it proves itself with."""
 
 
 class Attachments:

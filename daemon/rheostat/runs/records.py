@@ -321,3 +321,15 @@ class WatchEvent(msgspec.Struct, frozen=True, kw_only=True):
     """The newest state; a slow reader misses some, never the last."""
     decision: Decision | None = None
     """Every decision, in order, none left out."""
+
+
+class Attachment(msgspec.Struct, frozen=True, kw_only=True):
+    """What a script must know to train a run."""
+
+    run: RunView
+    link: str
+    """Path of the file that names the present daemon's socket."""
+    folder: str
+    """Path of the run's folder, whose lock the script holds for its life."""
+    token: str
+    """The secret that it proves itself with."""

@@ -6,7 +6,7 @@ from contextlib import AbstractAsyncContextManager
 
 from rheostat.errors import FailedPrecondition
 from rheostat.runs.approving import Approvals, Rule
-from rheostat.runs.attaching import Attachment, Attachments
+from rheostat.runs.attaching import Attachments
 from rheostat.runs.branching import Branches
 from rheostat.runs.changes import Changes
 from rheostat.runs.checkpoints import CheckpointInfo, list_checkpoints, list_undone
@@ -21,10 +21,11 @@ from rheostat.runs.messages import (
     SaveCommand,
 )
 from rheostat.runs.ordering import Orders
-from rheostat.runs.probing import ProbeReport, Probes
+from rheostat.runs.probing import Probes
 from rheostat.runs.reading import Reader
 from rheostat.runs.records import (
     TRAINING,
+    Attachment,
     ChangeResult,
     Evaluation,
     Explanation,
@@ -40,6 +41,7 @@ from rheostat.runs.returning import Rollbacks
 from rheostat.runs.sessions import PolicySession
 from rheostat.runs.store import Store
 from rheostat.runs.supervisor import Supervisor
+from rheostat.runs.trials import ProbeReport
 from rheostat.spec.admission import Admission
 from rheostat.spec.validation import load
 from rheostat.steering.records import Change, DecisionRecord

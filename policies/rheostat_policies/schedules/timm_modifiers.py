@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from rheostat_policies.schedules.api import Curve, ScheduleRun
 from rheostat_policies.schedules.checks import require, require_lr
 from rheostat_policies.schedules.durations import Duration, duration
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Rate = Callable[[int], float]
 """An LR as a function of timm's t, which is an update or an epoch."""
@@ -88,6 +90,8 @@ def _with_noise(run: ScheduleRun, by: Modifiers, rate: Rate) -> Rate:
     # Noise over the limit is drawn again: one draw in a hundred must be within it.
     require(0 <= std <= 100 * limit, "noise_std", std, f"be 0 to {100 * limit}, 100 x noise_pct")
     require(seed >= 0, "noise_seed", seed, "be at least 0")
+    import numpy as np  # here, since few schedules have noise, and it takes a tenth of a second
+
     within, twister = _within(run, span), np.random.RandomState(0)
 
     def noisy(t: int) -> float:
@@ -109,17 +113,20 @@ def _within(run: ScheduleRun, span: Duration | Sequence[Duration]) -> Callable[[
     return lambda t: start <= t < end
 
 
-def standard_normals(twister: np.random.RandomState, seed: int) -> Iterator[float]:
+def standard_normals(twister: "np.random.RandomState", seed: int) -> Iterator[float]:
     """Yield the float32 normals of `torch.randn(1, generator=g)` after `g.manual_seed(seed)`.
 
     Torch's generator on the CPU is the Mersenne twister, as numpy's legacy one, and its single
     normals are Box and Muller's, two from two 53-bit uniforms. The twister is seeded here; making
     a new one takes thirty times as long.
 
+    >>> import numpy as np
     >>> normals = standard_normals(np.random.RandomState(0), 42)
     >>> [round(next(normals), 6) for _ in range(2)]
     [0.33669, 0.128809]
     """
+    import numpy as np
+
     twister.seed(seed % _WORD)
     while True:
         words = [int(word) for word in np.frombuffer(twister.bytes(16), "<u4")]

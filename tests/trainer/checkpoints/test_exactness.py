@@ -3,6 +3,7 @@
 import math
 import os
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -338,3 +339,4 @@ def test_a_compiled_model_and_optimizer(a_run: Any) -> None:
 
     rates = [group["lr"] for group in went_on.loop.parts.optimizer.param_groups]
     assert all(isinstance(rate, torch.Tensor) for rate in rates)
+    assert "torch._dynamo" in sys.modules, "what others do without, in `test_sparing`"
