@@ -28,7 +28,7 @@ NAMESPACES = (
     (*MORTAL, "unshare", "--user", "--map-root-user", *ALONE),
 )
 HEEDING = ("env", "--default-signal=INT,QUIT")
-"""Whoever starts the tests in the background has them deaf to Ctrl-C, and no shell can undo that."""
+"""Whoever starts the tests in the background has them deaf to Ctrl-C, which no shell can undo."""
 LOOPBACK = """
 import fcntl, os, socket, struct, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
