@@ -1,11 +1,12 @@
 """Every file of ci/, with both lines of Helm, on every Kubernetes that the chart supports."""
 
+import functools
 import json
 import tarfile
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import yaml
+from tests.chart.conftest import HELMS, KUBERNETES
 
 from rheostat.spec.validation import load
 
@@ -17,13 +18,37 @@ def test_the_linter_has_nothing_to_say_of_a_scenario(helm, chart, scenario):
     assert "[WARNING]" not in report
 
 
-def test_both_helms_render_the_same_valid_objects(helms, chart, scenario, kubernetes, validate):
-    arguments = ("--values", chart / f"ci/{scenario}-values.yaml", f"--kube-version={kubernetes}.0")
-    with ThreadPoolExecutor() as threads:
-        newer, older = threads.map(lambda helm: helm.template(*arguments), helms.values())
+@pytest.fixture(scope="module")
+def rendered(helms, chart):
+    """What a scenario becomes: by the newest Helm, for the newest Kubernetes."""
+    return functools.cache(lambda scenario: template(helms[HELMS[0]], chart, scenario))
 
-    assert by_name(newer) == by_name(older)
-    for document in newer:
+
+def template(helm, chart, scenario, kubernetes=KUBERNETES[-1]):
+    values = chart / f"ci/{scenario}-values.yaml"
+    return helm.template("--values", values, f"--kube-version={kubernetes}.0")
+
+
+def test_both_helms_render_the_same_objects_for_the_oldest_and_the_newest_kubernetes(
+    helms, chart, scenario, rendered
+):
+    expected = by_name(rendered(scenario))
+
+    for helm in helms.values():
+        for kubernetes in (KUBERNETES[0], KUBERNETES[-1]):
+            assert by_name(template(helm, chart, scenario, kubernetes)) == expected
+
+
+def test_no_template_asks_for_which_kubernetes_it_renders(chart):
+    """So what a scenario becomes is rendered once, and checked against every Kubernetes."""
+    templates = list((chart / "templates").rglob("*.*"))
+
+    assert len(templates) > 20
+    assert not [path.name for path in templates if "Capabilities" in path.read_text()]
+
+
+def test_the_objects_of_a_scenario_are_valid(rendered, scenario, kubernetes, validate):
+    for document in rendered(scenario):
         validate(document, kubernetes)
 
 

@@ -27,6 +27,7 @@ from rheostat.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/rheostat"
+PLUGINS = Path(__file__).parent / "plugins"
 RHEOSTAT = (sys.executable, "-m", "rheostat")
 NAMESPACE = "ml"
 RESOURCES = {
@@ -50,7 +51,7 @@ def wait_until(question, what):
     deadline = time.monotonic() + PATIENCE_SECONDS
     while not (answer := question()):
         assert time.monotonic() < deadline, f"still waiting until {what}"
-        time.sleep(0.05)
+        time.sleep(0.2)
     return answer
 
 
@@ -223,13 +224,13 @@ def rights(cluster, helms):
 
 
 def small_run(**sections):
-    """Return a spec that trains a small network at some thousands of steps a second."""
+    """Return a spec that trains a small network, and leaves the processor to those who wait."""
     return {
-        "model": {"name": "mlp", "args": {"hidden": [32]}},
+        "model": {"name": "unhurried:network"},
         "data": {"name": "digits"},
         "optimizer": {"name": "AdamW", "lr": 1e-3},
         "train": {"steps": FOREVER, "device": "cpu"},
-        "evaluate": {"every": 1000},
+        "evaluate": {"every": 200},
         **sections,
     }
 
@@ -331,9 +332,11 @@ class Daemon:
             "KUBECONFIG": str(cluster.kubeconfig(SERVICE_ACCOUNT)),
             "RHEOSTAT_STATE_DIR": str(state_dir),
             "OMP_NUM_THREADS": "1",
+            "PYTHONPATH": str(PLUGINS),
         }
         options = ["--address", "127.0.0.1:0", "--metrics-address", "127.0.0.1:0"]
         options += ["--daemon-name", name, "--log-level", "debug"]
+        options += ["--allow-import", "unhurried:*"]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [*RHEOSTAT, "serve", "--kubernetes", *options],
@@ -366,16 +369,23 @@ class Daemon:
         return found if found.get("pid") == self.process.pid else None
 
 
-@pytest.fixture
-def start_daemon(cluster, rights, tmp_path):
-    """Start a daemon, on a state directory of its name's own."""
+@contextmanager
+def daemons(cluster, folder):
+    """Start daemons, each on a state directory of its name's own in a folder, and end them."""
     with ExitStack() as stack:
 
         def start(name="daemon-0"):
-            daemon = Daemon(cluster, tmp_path / name, name)
+            daemon = Daemon(cluster, folder / name, name)
             stack.callback(lambda: daemon.process.poll() is None and daemon.terminate())
             return daemon
 
+        yield start
+
+
+@pytest.fixture
+def start_daemon(cluster, rights, tmp_path):
+    """Start a daemon, on a state directory of its name's own."""
+    with daemons(cluster, tmp_path) as start:
         yield start
 
 

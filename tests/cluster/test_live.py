@@ -1,4 +1,4 @@
-"""A real daemon that trains what a real API server holds."""
+"""A real daemon that trains what a real API server holds; all tests here have the same one."""
 
 import pytest
 import torch
@@ -7,11 +7,18 @@ import rheostat
 from rheostat.runs.records import Phase
 from rheostat.steering.records import Change, PolicyEdit, Verb
 
+from .conftest import daemons
+
+
+@pytest.fixture(scope="module")
+def daemon(cluster, rights, tmp_path_factory):
+    with daemons(cluster, tmp_path_factory.mktemp("daemon")) as start:
+        yield start()
+
 
 def test_a_resource_is_trained_steered_shown_as_drifted_and_stopped(
-    start_daemon, cluster, apply, eventually
+    daemon, cluster, apply, eventually
 ):
-    daemon = start_daemon()
     digits = apply("digits")
     digits.until_phase("running")
 
@@ -49,9 +56,8 @@ def test_a_resource_is_trained_steered_shown_as_drifted_and_stopped(
 
 
 def test_schedule_and_policies_are_declared_shown_as_drifted_and_declared_anew(
-    start_daemon, apply, eventually
+    daemon, apply, eventually
 ):
-    daemon = start_daemon()
     digits = apply("edited")
     digits.until_phase("running")
 
@@ -91,8 +97,7 @@ def test_schedule_and_policies_are_declared_shown_as_drifted_and_declared_anew(
     assert verbs == ["swap", "attach", "detach", "rewarm"]
 
 
-def test_a_run_that_ends_by_itself_tells_its_result(start_daemon, apply):
-    start_daemon()
+def test_a_run_that_ends_by_itself_tells_its_result(daemon, apply):
     short = apply("short", {"train": {"steps": 20, "device": "cpu"}})
 
     status = short.until_phase("succeeded")
@@ -103,8 +108,7 @@ def test_a_run_that_ends_by_itself_tells_its_result(start_daemon, apply):
     assert short.event("Succeeded").message == "run short ended after 20 steps"
 
 
-def test_a_spec_that_only_the_daemon_can_judge_is_refused_by_it(start_daemon, apply):
-    start_daemon()
+def test_a_spec_that_only_the_daemon_can_judge_is_refused_by_it(daemon, apply):
     wrong = apply("wrong", {"train": {"steps": 10}, "schedule": {"name": "cosmic"}})
 
     wrong.until_phase("refused")
@@ -113,8 +117,7 @@ def test_a_spec_that_only_the_daemon_can_judge_is_refused_by_it(start_daemon, ap
     assert wrong.event("InvalidSpec").type == "Warning"
 
 
-def test_a_suspended_resource_is_trained_once_it_is_not(start_daemon, apply):
-    start_daemon()
+def test_a_suspended_resource_is_trained_once_it_is_not(daemon, apply):
     late = apply("late", suspend=True)
     late.until_phase("waiting")
 
@@ -124,10 +127,7 @@ def test_a_suspended_resource_is_trained_once_it_is_not(start_daemon, apply):
     late.until_phase("paused")
 
 
-def test_a_script_that_is_attached_is_shown_steered_and_let_go(
-    start_daemon, cluster, apply, eventually
-):
-    daemon = start_daemon()
+def test_a_script_that_is_attached_is_shown_steered_and_let_go(daemon, cluster, apply, eventually):
     mine = apply("mine", attached=True)
     mine.until_phase("waiting")
     weight = torch.nn.Parameter(torch.ones(2))
@@ -157,52 +157,3 @@ def test_a_script_that_is_attached_is_shown_steered_and_let_go(
         steps = script.finished_steps
         train_until(lambda: script.finished_steps > steps)
         assert not script.should_stop
-
-
-def test_each_of_two_daemons_trains_what_is_its_own(start_daemon, apply):
-    one, two = start_daemon("one"), start_daemon("two")
-    for_one, for_two = apply("for-one", daemon="one"), apply("for-two", daemon="two")
-    assert for_one.until_phase("running")["daemon"] == "one"
-    assert for_two.until_phase("running")["daemon"] == "two"
-
-    for_anybody = apply("for-anybody")
-    taken_by = for_anybody.until(lambda status: status.get("daemon"))
-
-    runs = {"one": one.client.list_runs(), "two": two.client.list_runs()}
-    assert "for-anybody" in [run.name for run in runs[taken_by]]
-    assert sum(len(found) for found in runs.values()) == 3
-
-
-def test_a_daemon_that_was_killed_takes_up_its_resources_again(start_daemon, apply, eventually):
-    first = start_daemon()
-    digits = apply("survivor")
-    digits.until_phase("running")
-    digits.patch(learningRate={"set": 2e-4})
-    digits.until(lambda status: status.get("acted", {}).get("generation") == 2)
-    first.kill()
-
-    again = start_daemon()
-
-    digits.patch(learningRate={"set": 3e-4})
-    digits.until(lambda status: status.get("acted", {}).get("generation") == 3)
-    assert digits.status["phase"] == "running"
-    assert [run.name for run in again.client.list_runs()] == ["survivor"]
-    made = [one.decision for one in again.client.list_decisions("survivor")]
-    assert [one.value for one in made if one.verb == "set"] == [2e-4, 3e-4]
-    digits.delete()
-    eventually(digits.is_gone, "the run has stopped")
-    [kept] = again.client.list_runs()
-    assert kept.phase == "stopped"
-    assert [one.reason for one in again.client.list_checkpoints("survivor")][-1] == "stop"
-
-
-def test_a_daemon_that_is_told_to_end_leaves_a_true_status(start_daemon, apply):
-    daemon = start_daemon()
-    digits = apply("drained")
-    digits.until_phase("running")
-
-    assert daemon.terminate() == 0
-
-    assert digits.status["phase"] == "queued"
-    start_daemon()  # goes on with it
-    digits.until_phase("running")

@@ -34,7 +34,7 @@ def test_training_goes_on_and_is_told_when_the_api_server_is_back(
     outage()
     before = daemon.steps_of("steadfast")
     daemon.client.change_learning_rate("steadfast", Change(verb=Verb.SCALE, value=0.5))
-    eventually(lambda: daemon.steps_of("steadfast") > before + 500, "500 steps are trained")
+    eventually(lambda: daemon.steps_of("steadfast") > before + 100, "100 steps are trained")
     outage.end()
 
     drift = digits.until(lambda status: status.get("drift"))

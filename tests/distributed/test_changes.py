@@ -8,7 +8,7 @@ from tests.distributed.ranks import train
 from rheostat.runs.messages import ChangeCommand
 from rheostat.steering.records import Change, Verb
 
-STEPS, CHANGES = 2500, 1000
+STEPS, CHANGES = 1500, 1000
 
 
 def random_change(dice, number):

@@ -27,6 +27,8 @@ NAMESPACES = (
     (*MORTAL, "unshare", *ALONE),
     (*MORTAL, "unshare", "--user", "--map-root-user", *ALONE),
 )
+HEEDING = ("env", "--default-signal=INT,QUIT")
+"""Whoever starts the tests in the background has them deaf to Ctrl-C, which no shell can undo."""
 LOOPBACK = """
 import fcntl, os, socket, struct, sys
 with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one:
@@ -97,7 +99,7 @@ class Terminal:
         self._beside: list[Typed] = []
         prefix = alone()
         self._bash = subprocess.Popen(
-            (*prefix, "bash", "--norc"),
+            (*prefix, *HEEDING, "bash", "--norc"),
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

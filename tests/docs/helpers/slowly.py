@@ -1,7 +1,8 @@
 """A model that trains as slowly as a large one, and leaves the processor to others.
 
 So a page's run goes on for as long as its reader types. Where there is a file `~/quickly`, it is
-as quick as it is.
+as quick as it is; where there is `~/crawling`, it takes so long for a step that what is to last
+some hundred of them outlasts all that is typed meanwhile, also on a machine that stands still.
 """
 
 import time
@@ -14,7 +15,8 @@ from rheostat.trainer.data import DataDescription
 from rheostat.trainer.models import mlp as quick
 
 SECONDS_PER_STEP = 0.003
-QUICKLY = Path.home() / "quickly"
+CRAWLING_SECONDS_PER_STEP = 0.3
+QUICKLY, CRAWLING = Path.home() / "quickly", Path.home() / "crawling"
 
 
 def mlp(*, example: DataDescription, hidden: Sequence[int] = (256, 128, 64)) -> nn.Module:
@@ -25,5 +27,5 @@ def mlp(*, example: DataDescription, hidden: Sequence[int] = (256, 128, 64)) -> 
 
 
 def _wait(model: nn.Module, inputs: object) -> None:
-    if not QUICKLY.exists():
-        time.sleep(SECONDS_PER_STEP)
+    if model.training and not QUICKLY.exists():
+        time.sleep(CRAWLING_SECONDS_PER_STEP if CRAWLING.exists() else SECONDS_PER_STEP)

@@ -1,15 +1,18 @@
 """Commands of `rheostat` without the second that it takes to import it: `serving.py SOCKET`.
 
 A page types a dozen of them, and all pages some two hundred. Each is a fork of this process, with
-the arguments, the folder, the environment and the terminal of whoever typed it.
+the arguments, the folder, the environment and the terminal of whoever typed it. So are the helpers
+whose first line says `warmly`.
 """
 
 import json
 import os
+import runpy
 import signal
 import socket
 import sys
 import traceback
+from pathlib import Path
 
 import rheostat.client  # what the commands import later
 import rheostat.embedding  # noqa: F401
@@ -43,8 +46,14 @@ def run(asking: socket.socket) -> None:
     sys.path[:0] = [one for one in environment.get("PYTHONPATH", "").split(":") if one]
     code: object = 1
     try:
-        main()
+        if Path(sys.argv[0]).name == "rheostat":
+            main()
+        else:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        code = 0
     except SystemExit as end:
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
         code = end.code or 0
     except BaseException:
         traceback.print_exc()
