@@ -80,8 +80,12 @@ class _Crowd:
                 pass
 
     async def _ask(self, requests: int) -> None:
-        """Half reads, half changes that leave the LR where it is."""
-        began, asked = time.perf_counter(), 0
+        """Half reads, half changes that leave the LR where it is.
+
+        While the loop stands still, as others have their turn, its answer is waited for; what was
+        not asked meanwhile is not made up for, or the loop would have all of it in its own turn.
+        """
+        due, asked = time.perf_counter(), 0
         async with AsyncClient(self._address) as client:
             while True:
                 if asked % 2:
@@ -94,7 +98,8 @@ class _Crowd:
                     revision = done.decision.revision if done.decision else 0
                     self._answered.append((revision, time.perf_counter() - sent))
                 asked += 1
-                await asyncio.sleep(max(0.0, began + asked / requests - time.perf_counter()))
+                due = max(due + 1 / requests, time.perf_counter())
+                await asyncio.sleep(due - time.perf_counter())
 
     async def _tally(self) -> dict[str, Any]:
         """Return what was seen, once every watcher has had time for the newest answered change."""

@@ -172,7 +172,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=7, help="slices of each that are counted")
     parser.add_argument("--steps", type=int, help="counted steps of a slice; by default by size")
     parser.add_argument("--watchers", type=int, default=10, help="clients that watch the run")
-    parser.add_argument("--requests", type=int, default=100, help="control requests per second")
+    parser.add_argument("--requests", type=int, default=20, help="control requests per second")
     parser.add_argument("--root", help="folder of Fashion-MNIST; by default Debian's")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args()
