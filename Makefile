@@ -30,11 +30,15 @@ ATTACH := tests/integrations tests/end_to_end/test_attached.py
 DISTRIBUTED := tests/distributed tests/end_to_end/test_distributed.py
 ELSEWHERE := $(addprefix tests/,chart cluster image observability page played) $(SURVIVAL) $(ATTACH) $(DISTRIBUTED) \
 	tests/end_to_end/test_hostile_clients.py tests/docs/test_pages.py
+# Files are handed out in this order, so that no worker begins a slow one when the others have done.
+SLOW := $(addprefix tests/,end_to_end trainer examples benchmarks learning policies)
+QUICK := $(filter-out $(SLOW) $(ELSEWHERE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
 KILLS ?= 100
 WORKERS ?= 2
 
 test: $(DEV) ## Run all tests that need no more than this machine (WORKERS=2 files at a time)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile $(addprefix --ignore ,$(ELSEWHERE))
+	$(BIN)/python -m pytest $(SLOW) $(QUICK) $(addprefix --ignore ,$(ELSEWHERE)) \
+		--numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 	@echo
 	@echo "Next: make check, or make run"
 
