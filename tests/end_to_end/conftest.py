@@ -207,14 +207,17 @@ class Daemon:
             run.stop()
 
     def rheostat(self, *arguments, check=False):
-        """Run a verb of the command line in this process, which has imported it already."""
+        """Run a verb of the command line in this process, which has imported it already.
+
+        From the main thread only: what others print meanwhile is taken for its answer.
+        """
         done = ask(self.state_dir, *arguments)
         if check:
             done.check_returncode()
         return done
 
     def spawn(self, *arguments):
-        """Run a verb in a process of its own: one that handles signals, or would serve."""
+        """Run a verb in a process of its own: beside this one, or where signals matter."""
         return subprocess.run(
             (*RHEOSTAT, *map(str, arguments)),
             env=environment(self.state_dir),

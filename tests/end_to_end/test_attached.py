@@ -168,7 +168,7 @@ def test_every_verb_of_the_operator_leads_where_it_says(daemon, begin_script):
     script.train(60)
     arrived = ramp.applied_step + 49
     assert script.used[arrived][0] == pytest.approx(0.0005, rel=1e-9)
-    explained = script.train_while(lambda: daemon.rheostat("lr", "explain", run.name))
+    explained = script.train_while(lambda: daemon.spawn("lr", "explain", run.name))
     assert "OneCycleLR of the script" in explained.stdout
 
 
@@ -297,7 +297,7 @@ def test_a_script_tries_lrs_out_by_its_own_loop_and_goes_on_as_if_it_had_not(
     asked += ["--steps", 4, "--plot", picture]
     script.train(3)
 
-    told = script.train_while(lambda: daemon.rheostat("lr", "probe", "tries", *asked))
+    told = script.train_while(lambda: daemon.spawn("lr", "probe", "tries", *asked))
     assert told.returncode == 0, told.stderr
     assert "handed out 12 batches for it" in told.stdout
     assert picture.stat().st_size > 10_000

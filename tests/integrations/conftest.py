@@ -73,10 +73,11 @@ class Operator(threading.Thread):
     def run(self):
         try:
             self._wait_for(3)
-            asked = self._daemon.rheostat("lr", *self._change, "--json", check=True)
+            asked = self._daemon.spawn("lr", *self._change, "--json")
             self.answer = json.loads(asked.stdout)
             self._wait_for(self.answer["applied_step"] + 5)
-            self.shown = self._daemon.json("runs", "show", self.run_.name)
+            shown = self._daemon.spawn("runs", "show", self.run_.name, "--json")
+            self.shown = json.loads(shown.stdout)
         except BaseException as error:
             self.problem = error
         finally:
