@@ -117,7 +117,9 @@ async def test_who_was_known_stays_known_while_the_api_server_is_away_for_some_m
         forgotten = await identity_of(reviews)
 
     assert (kept is not None, unknown, forgotten) == (True, None, None)
-    assert [one["event"] for one in logs] == ["review.failed"] * 3
+    # Under load a library may say something, too: that a callback took long.
+    own = [one["event"] for one in logs if one["event"] != "library.said"]
+    assert own == ["review.failed"] * 3
     assert await identity_of(reviews), "back again"
 
 
