@@ -32,7 +32,7 @@ ELSEWHERE := $(addprefix tests/,chart cluster image observability page played) $
 	tests/end_to_end/test_hostile_clients.py tests/docs/test_pages.py
 # Files are handed out in this order, so that no worker begins a slow one when the others have done.
 SLOW := $(addprefix tests/,end_to_end trainer examples benchmarks learning policies)
-QUICK := $(filter-out $(SLOW) $(ELSEWHERE) tests/__pycache__,$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
+QUICK := $(filter-out $(SLOW) $(ELSEWHERE) tests/__pycache__ tests/plugins,$(patsubst %/,%,$(wildcard tests/*/)) $(wildcard tests/test_*.py))
 KILLS ?= 100
 WORKERS ?= 2
 

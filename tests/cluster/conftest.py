@@ -27,7 +27,7 @@ from rheostat.client import Client
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "helm/rheostat"
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 RHEOSTAT = (sys.executable, "-m", "rheostat")
 NAMESPACE = "ml"
 RESOURCES = {

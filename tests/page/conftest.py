@@ -20,7 +20,7 @@ playwright_api = pytest.importorskip(
 PARTS = Path(__file__).parents[2] / "tools/parts"
 UNAVAILABLE = 69
 """Exit code of a script in tools/parts whose part cannot be had on this machine."""
-PLUGINS = Path(__file__).parent / "plugins"
+PLUGINS = Path(__file__).parents[1] / "plugins"
 DESKTOP = {"width": 1280, "height": 1100}
 PHONE = {"width": 390, "height": 844}
 PATIENCE_SECONDS = 60.0

@@ -1,4 +1,4 @@
-"""A model that leaves the machine to the browser: `unhurried:network`, some 300 steps a second."""
+"""A model that leaves the machine to others: `unhurried:network`, some 300 steps a second."""
 
 import time
 
