@@ -94,9 +94,9 @@ class Tools:
 
     def read_curves(self, run: str, points: int = 50) -> dict[str, Any]:
         """Return losses and learning rates of a run by step, thinned; extremes are kept."""
-        points = max(2, min(points, MAX_POINTS))
-        from rheostat.cli.curves import curves_of  # numpy
+        from rheostat.cli.curves import curves_of  # here, since it imports numpy
 
+        points = max(2, min(points, MAX_POINTS))
         curves = curves_of(run, self._client.export_run(run), ())
         lines = {"train_loss": curves.train_loss, "validation_loss": curves.validation_loss}
         lines |= {f"learning_rate.{name}": line for name, line in curves.learning_rate.items()}
